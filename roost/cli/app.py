@@ -1,0 +1,51 @@
+"""Entry point of the command `roost`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import typer
+
+from roost.contracts.errors import RoostError
+
+app = typer.Typer(
+    name="roost",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="One TensorFlow model per customer, from a signup event to every serving replica, safely.",
+    epilog="Start with `roost up`; then `roost signup CUSTOMER` and `roost why CUSTOMER`.",
+)
+
+#: Each of these modules has a function `register(app)` that adds its commands.
+MODULES: Final = (
+    "roost.cli.stack",
+    "roost.cli.customers",
+    "roost.cli.oncall",
+    "roost.cli.bus",
+    "roost.cli.database",
+    "roost.cli.inspect",
+    "roost.cli.processes",
+    "roost.cli.demo",
+)
+
+
+def build() -> typer.Typer:
+    """The whole command, with every module's commands."""
+    for module in MODULES:
+        importlib.import_module(module).register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command. An expected error is one line on standard error and exit code 1; a bug keeps its traceback."""
+    try:
+        build()()
+    except RoostError as error:
+        print(f"roost: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Desired state of a serving pool: which versions every node holds and which of them answers.
+
+One object per pool, replaced by compare-and-swap. Its `generation` is Roost's own counter, one more with each
+change; the object store's generation is only the precondition of the write.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from pydantic import Field, model_validator
+
+from roost.contracts.ids import Digest, PoolId, split_served_name, version_prefix
+from roost.contracts.manifest import Frozen
+
+#: The label that unversioned requests follow.
+STABLE: Final = "stable"
+#: The label of the version that a rollback returns to.
+PREVIOUS: Final = "previous"
+
+
+class DesiredVersion(Frozen):
+    """One version that every node of the pool shall have loaded."""
+
+    version: int = Field(gt=0)
+    digest: Digest
+    #: The rollout that brought it.
+    rollout_id: str
+
+
+class DesiredModel(Frozen):
+    """One served name: its versions, oldest first, and its labels."""
+
+    name: str
+    versions: tuple[DesiredVersion, ...] = Field(min_length=1)
+    labels: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _labels_name_listed_versions(self) -> DesiredModel:
+        split_served_name(self.name)
+        numbers = [entry.version for entry in self.versions]
+        if numbers != sorted(set(numbers)):
+            raise ValueError(f"versions of {self.name} must be ascending and unique, not {numbers}")
+        for label, version in self.labels.items():
+            if version not in numbers:
+                raise ValueError(f"label {label!r} of {self.name} names version {version}, which is not listed")
+        return self
+
+    @property
+    def stable(self) -> int | None:
+        """The version that answers unversioned requests, or None while none does."""
+        return self.labels.get(STABLE)
+
+    def has(self, version: int) -> bool:
+        """Whether that version is listed."""
+        return any(entry.version == version for entry in self.versions)
+
+    def prefix(self, version: int) -> str:
+        """Object-store prefix of one version."""
+        customer, model = split_served_name(self.name)
+        return version_prefix(customer, model, version)
+
+
+class DesiredState(Frozen):
+    """All that a pool serves, at one generation."""
+
+    schema_version: int = 1
+    pool: PoolId
+    generation: int = Field(ge=0)
+    models: tuple[DesiredModel, ...] = ()
+    #: Why this generation was written, one sentence.
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _names_are_sorted_and_unique(self) -> DesiredState:
+        names = [model.name for model in self.models]
+        if names != sorted(set(names)):
+            raise ValueError("models must be sorted by name and listed once")
+        return self
+
+    def model(self, name: str) -> DesiredModel | None:
+        """The entry of a served name, if it is served."""
+        return next((model for model in self.models if model.name == name), None)
+
+    def encoded(self) -> bytes:
+        """Bytes of `desired.json`: compact JSON with sorted keys."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def decoded(cls, content: bytes) -> DesiredState:
+        """Parse `desired.json`. Raises pydantic's ValidationError when it breaks the contract."""
+        return cls.model_validate_json(content)
+
+    @classmethod
+    def empty(cls, pool: str) -> DesiredState:
+        """A pool that serves nothing yet."""
+        return cls(pool=pool, generation=0)

@@ -1,0 +1,134 @@
+"""The policy: which checks, which bounds, who must approve, how long to bake. One YAML file per deployment.
+
+Overrides go from the general to the particular: defaults, then cohort, then customer. Fields that nobody knows are
+refused, so that a typing error never passes for a default.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from roost.contracts.ids import CustomerId
+from roost.contracts.manifest import Frozen
+
+
+class Approval(StrEnum):
+    """When a person must approve."""
+
+    NEVER = "never"
+    FIRST_MODEL = "first-model"
+    INCONCLUSIVE = "inconclusive"
+    ALWAYS = "always"
+
+
+class RestartWhen(StrEnum):
+    """What a scheduled rolling restart does."""
+
+    ALWAYS = "always"
+    #: Only nodes behind the desired generation, or leaking.
+    STALE_OR_LEAKING = "stale-or-leaking"
+
+
+class LoadBounds(Frozen):
+    """The load check."""
+
+    seconds: float = Field(default=60, gt=0)
+    memory_mb: float = Field(default=512, gt=0)
+
+
+class GoldenBounds(Frozen):
+    """The golden check: the largest absolute difference to the recorded answers."""
+
+    tolerance: float = Field(default=1e-4, ge=0)
+    minimum_cases: int = Field(default=1, ge=1)
+
+
+class SanityBounds(Frozen):
+    """The sanity check: enough varied inputs to call an output constant."""
+
+    minimum_rows: int = Field(default=16, ge=2)
+
+
+class CheckPolicy(Frozen):
+    """Which checks run, in the registry's order, and their bounds."""
+
+    enabled: tuple[str, ...] = ("load", "signature", "golden", "sanity")
+    load: LoadBounds = LoadBounds()
+    golden: GoldenBounds = GoldenBounds()
+    sanity: SanityBounds = SanityBounds()
+
+
+class PhaseDeadlines(Frozen):
+    """Seconds that a rollout may stay in a phase."""
+
+    stored: float = Field(default=300, gt=0)
+    vetted: float = Field(default=120, gt=0)
+    canary: float = Field(default=300, gt=0)
+    approval: float = Field(default=86_400, gt=0)
+    promoting: float = Field(default=300, gt=0)
+    rolling_back: float = Field(default=300, gt=0)
+
+
+class TrainingPolicy(Frozen):
+    """When own data are too few for an own model."""
+
+    minimum_rows: int = Field(default=500, ge=1)
+    #: ``cohort`` pools customers alike; ``refuse`` fails the run with a clear message.
+    too_few: str = Field(default="cohort", pattern="^(cohort|refuse)$")
+
+
+class RestartPolicy(Frozen):
+    """The scheduled rolling restart."""
+
+    when: RestartWhen = RestartWhen.STALE_OR_LEAKING
+    #: Memory that unloading did not give back, above which a node is restarted.
+    leaked_mb: float = Field(default=1024, gt=0)
+    every_seconds: float = Field(default=86_400, gt=0)
+
+
+class Rules(Frozen):
+    """What holds for one customer, all overrides applied."""
+
+    checks: CheckPolicy = CheckPolicy()
+    approval: Approval = Approval.INCONCLUSIVE
+    bake_seconds: float = Field(default=600, ge=0)
+    deadlines: PhaseDeadlines = PhaseDeadlines()
+    max_artifact_mb: float = Field(default=1024, gt=0)
+    training: TrainingPolicy = TrainingPolicy()
+
+
+class Cohort(Frozen):
+    """Customers alike, and what differs for them: a partial `Rules` document."""
+
+    customers: tuple[CustomerId, ...] = Field(min_length=1)
+    rules: dict[str, object] = Field(default_factory=dict)
+
+
+class Policy(Frozen):
+    """The whole file."""
+
+    version: int = Field(default=1, ge=1, le=1)
+    rules: Rules = Rules()
+    cohorts: dict[str, Cohort] = Field(default_factory=dict)
+    #: Customer id to a partial `Rules` document.
+    customers: dict[CustomerId, dict[str, object]] = Field(default_factory=dict)
+    restart: RestartPolicy = RestartPolicy()
+
+    def rules_for(self, customer: str) -> Rules:
+        """Rules of one customer: defaults, overlaid by each cohort that lists them, then by their own entry."""
+        document: dict[str, object] = self.rules.model_dump()
+        for cohort in self.cohorts.values():
+            if customer in cohort.customers:
+                document = _overlay(document, cohort.rules)
+        document = _overlay(document, self.customers.get(customer, {}))
+        return Rules.model_validate(document)
+
+
+def _overlay(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:
+    merged = dict(below)
+    for key, value in above.items():
+        lower = merged.get(key)
+        merged[key] = _overlay(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
+    return merged

@@ -1,0 +1,247 @@
+"""The ledger: what Roost knows, in PostgreSQL. Each method is one transaction.
+
+Every method raises `DatabaseUnavailable` where the database does not answer. Split by who uses it, so that a process
+is given only what it needs; one adapter implements all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from roost.contracts.cloudevents import Event
+from roost.contracts.events import CustomerSignedUp, DeployCommand
+from roost.contracts.rollout import Phase, Rollout, Transition
+
+
+class OnboardingStage(StrEnum):
+    """Where a customer stands."""
+
+    #: The signup event is in; a training run is due.
+    SIGNED_UP = "signed_up"
+    #: Airflow has the run.
+    TRAINING = "training"
+    #: Airflow refused the run for good; `error` says why.
+    REFUSED = "refused"
+    #: The customer left; models are being retired.
+    LEAVING = "leaving"
+    #: Models are unloaded and deleted by policy.
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onboarding:
+    """One customer's row."""
+
+    customer: str
+    model: str
+    name: str
+    stage: OnboardingStage
+    event_id: str
+    signed_up_at: datetime
+    #: Deterministic: the same event gives the same Airflow run.
+    airflow_run_id: str
+    attempts: int = 0
+    next_attempt_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutQuery:
+    """Which rollouts, newest first. None means any."""
+
+    customer: str | None = None
+    model: str | None = None
+    phases: frozenset[Phase] | None = None
+    pool: str | None = None
+    run_id: str | None = None
+    limit: int = 50
+    #: Only those received before this instant: the next page.
+    before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandRow:
+    """One accepted command. `event_id` makes it idempotent."""
+
+    event_id: str
+    command: DeployCommand
+    received_at: datetime
+    done_at: datetime | None = None
+    #: What became of it, one sentence.
+    outcome: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """A digest that must not be deployed until somebody releases it."""
+
+    digest: str
+    customer: str
+    model: str
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Freeze:
+    """While it stands, nothing of its scope is promoted. Scope: ``fleet`` or a customer id."""
+
+    scope: str
+    reason: str
+    actor: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """An event that is committed and not yet published."""
+
+    sequence: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One transition to write: the row as it was read, the row as it shall be, its history line, its events."""
+
+    before: Rollout
+    after: Rollout
+    transition: Transition
+    events: Sequence[Event] = field(default_factory=tuple)
+
+
+class OnboardingLedger(Protocol):
+    """Customers, as the signup consumer keeps them."""
+
+    def sign_up(self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str) -> bool:
+        """Insert or revive the row. Idempotent by event id. Returns whether anything is new."""
+
+    def offboard(self, event_id: str, customer: str, reason: str, *, at: datetime) -> bool:
+        """Mark the customer LEAVING. Idempotent by event id. One that is unknown or gone changes nothing."""
+
+    def onboarding(self, customer: str) -> Onboarding | None:
+        """The customer's row."""
+
+    def customers(self, stage: OnboardingStage | None = None) -> Sequence[Onboarding]:
+        """All rows, or those of one stage, by customer."""
+
+    def due_onboardings(self, *, now: datetime, limit: int, lease_seconds: float) -> Sequence[Onboarding]:
+        """Rows that need an Airflow run (SIGNED_UP) or a retirement (LEAVING) and are not leased; leases them."""
+
+    def set_onboarding(self, row: Onboarding) -> None:
+        """Write stage, attempts, next attempt and error, and drop the lease."""
+
+
+class RolloutLedger(Protocol):
+    """Rollouts and what concerns them."""
+
+    def receive(self, rollout: Rollout, *, event_id: str, events: Sequence[Event]) -> bool:
+        """Insert a rollout in RECEIVED, with its first transition and its events.
+
+        Idempotent by event id and by (customer, model, digest). Returns whether it is new. Wakes the deployer.
+        """
+
+    def rollout(self, rollout_id: str) -> Rollout:
+        """Raises `NotFound`."""
+
+    def rollouts(self, query: RolloutQuery) -> Sequence[Rollout]:
+        """By `received_at`, newest first."""
+
+    def history(self, rollout_id: str) -> Sequence[Transition]:
+        """Oldest first."""
+
+    def claim(self, phases: frozenset[Phase], *, owner: str, limit: int, lease_seconds: float) -> Sequence[Rollout]:
+        """Take rows of these phases that nobody holds and that are due, oldest first (SKIP LOCKED), and lease them."""
+
+    def give_back(self, rollout_id: str, *, owner: str, due_in_seconds: float) -> None:
+        """Drop the lease without a change; the row is due again after that time."""
+
+    def apply(self, changes: Sequence[Change]) -> None:
+        """Write transitions, all or none, dropping leases; wakes the relay and the deployer.
+
+        Raises `Conflict` if any row's revision is not `before.revision`.
+        """
+
+    def allocate_version(self, rollout_id: str) -> int:
+        """Next version of the rollout's served name, never reused. The same rollout gets the same number again."""
+
+    def live(self, customer: str, model: str) -> Rollout | None:
+        """The newest rollout of that name in LIVE or SETTLED whose version is what the pool should answer with."""
+
+    def quarantine(self, entry: Quarantine) -> None:
+        """Refuse that digest from now on. Idempotent."""
+
+    def quarantined(self, digest: str) -> Quarantine | None:
+        """The entry, if the digest is refused."""
+
+    def release(self, digest: str) -> bool:
+        """Take the digest out of quarantine. Returns whether it was in."""
+
+    def quarantines(self) -> Sequence[Quarantine]:
+        """All entries, newest first."""
+
+
+class CommandLedger(Protocol):
+    """Commands of people, and freezes."""
+
+    def submit(self, event_id: str, command: DeployCommand, *, at: datetime) -> bool:
+        """Accept a command. Idempotent by event id. Wakes the deployer."""
+
+    def open_commands(self, limit: int) -> Sequence[CommandRow]:
+        """Those not done, oldest first."""
+
+    def close_command(self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event]) -> None:
+        """Write what became of it, with its events."""
+
+    def commands(self, limit: int) -> Sequence[CommandRow]:
+        """The newest, done or not: the audit list."""
+
+    def freeze(self, entry: Freeze) -> None:
+        """Idempotent by scope; the newest reason stands."""
+
+    def thaw(self, scope: str) -> bool:
+        """Returns whether it was frozen."""
+
+    def freezes(self) -> Sequence[Freeze]:
+        """All that stand."""
+
+
+class Outbox(Protocol):
+    """Events that were committed with the facts they tell."""
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Add events that belong to no rollout. Idempotent by event id."""
+
+    def unpublished(self, limit: int) -> Sequence[OutboxRow]:
+        """Oldest first, in order of commit."""
+
+    def mark_published(self, sequences: Sequence[int]) -> None:
+        """They are in Kafka."""
+
+    def recent_events(self, *, limit: int, after: int = 0) -> Sequence[OutboxRow]:
+        """Newest `limit` events with a sequence above `after`, oldest first: what `roost events` shows."""
+
+
+class Leases(Protocol):
+    """Named leases, for efficiency only: safety is compare-and-swap."""
+
+    def acquire(self, name: str, *, owner: str, seconds: float) -> bool:
+        """Take or extend the lease. Returns whether it is now ours."""
+
+    def drop(self, name: str, *, owner: str) -> None:
+        """Give it back, if it is ours."""
+
+
+class Wakeups(Protocol):
+    """Waits for work without polling."""
+
+    def wait(self, seconds: float) -> frozenset[str]:
+        """Channels that were notified (``rollouts``, ``commands``, ``outbox``, ``onboarding``), at most that long."""
+
+    def close(self) -> None:
+        """Give the connection back."""

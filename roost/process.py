@@ -1,0 +1,46 @@
+"""What every long-running process does alike: logs, a stop signal, health, a clear end."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from roost.contracts.errors import RoostError
+from roost.settings import Settings
+from roost.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+#: Exit code where settings or a permanent fault stop the process: restarting will not help.
+EXIT_PERMANENT = 78
+
+
+def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) -> int:
+    """Run `body` until it returns; SIGTERM and SIGINT set the event that it is given, and it drains.
+
+    Returns the exit code. A `RoostError` that escapes is logged as one line, without a traceback; anything else is a
+    bug and keeps its own.
+    """
+    logs.configure(name, level=settings.log_level, form=settings.log_format)
+    stop = threading.Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if not stop.is_set():
+            log.info("%s drains after signal %d", name, number, extra={"action": "drain"})
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    log.info("%s starts", name, extra={"action": "start"})
+    try:
+        body(stop)
+    except RoostError as error:
+        log.error("%s cannot go on: %s", name, error, extra={"action": "stop", "error": type(error).__name__})
+        return EXIT_PERMANENT
+    log.info("%s stopped", name, extra={"action": "stop"})
+    sys.stderr.flush()
+    return 0

@@ -1,0 +1,233 @@
+"""Settings: the only reader of the environment.
+
+Every field is an environment variable ``ROOST_<SECTION>__<FIELD>``; a file named by ``ROOST_SETTINGS_FILE`` (YAML, the
+same names nested) stands below the environment; defaults stand below both. `roost up` writes such a file for its own
+processes, so that production and one machine differ in addresses only.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from roost.contracts.errors import SettingsInvalid
+
+
+class Section(BaseModel):
+    """One group of settings. Unknown names are refused, so that a typing error never passes for a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class KafkaSettings(Section):
+    """The event bus."""
+
+    bootstrap: str = Field(default="127.0.0.1:9092", description="host:port, several separated by commas")
+    security_protocol: str = Field(default="PLAINTEXT", pattern="^(PLAINTEXT|SSL|SASL_PLAINTEXT|SASL_SSL)$")
+    sasl_mechanism: str | None = None
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    partitions: int = Field(default=6, ge=1, description="partitions of topics that Roost creates")
+    replication: int = Field(default=1, ge=1)
+    session_timeout_ms: int = Field(default=45_000, ge=6_000)
+    heartbeat_interval_ms: int = Field(default=3_000, ge=500)
+
+
+class StorageSettings(Section):
+    """The object store."""
+
+    bucket: str = "roost"
+    #: Address of a GCS-compatible server; None is Google's own.
+    endpoint: str | None = None
+    project: str = "roost"
+    deadline_seconds: float = Field(default=60, gt=0)
+
+
+class DatabaseSettings(Section):
+    """PostgreSQL."""
+
+    url: SecretStr = SecretStr("postgresql://127.0.0.1:5432/roost")
+    pool_size: int = Field(default=8, ge=2)
+
+
+class AirflowSettings(Section):
+    """Airflow's REST API."""
+
+    url: str = "http://127.0.0.1:8080"
+    username: str | None = None
+    password: SecretStr | None = None
+    max_in_flight: int = Field(default=4, ge=1, description="runs that the signup consumer starts at a time")
+
+
+class ServingSettings(Section):
+    """Serving pools, as seen from outside the pods, and a node's own parts."""
+
+    pool: str = "default"
+    canary_pool: str = "canary"
+    #: JSON file that lists nodes (see `roost.adapters.node_directory`); None means Kubernetes.
+    directory_file: Path | None = None
+    control_token: SecretStr | None = None
+    #: Sent by the deployer with its own predictions, where the gateway asks for a token.
+    predict_token: SecretStr | None = None
+    model_server: str = Field(default="auto", description="path of tensorflow_model_server; auto looks on PATH")
+    envoy: str = Field(default="auto", description="path of envoy; auto looks on PATH, then in the wheel")
+    poll_seconds: float = Field(default=20, gt=0, description="how often a node looks at the desired object unasked")
+    reload_deadline_seconds: float = Field(default=60, gt=0)
+    cache_mb: float = Field(default=10_240, gt=0)
+    load_threads: int = Field(default=4, ge=1)
+
+
+class GatewaySettings(Section):
+    """Who may ask for predictions."""
+
+    jwks_file: Path | None = None
+    jwks_url: str | None = None
+    issuer: str = "roost"
+    audience: str = "roost-predictions"
+    allow_cidrs: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    max_body_mb: float = Field(default=8, gt=0)
+    access_log: Path | None = None
+
+
+class DeployerSettings(Section):
+    """The deployer's own pace."""
+
+    workers: int = Field(default=4, ge=1)
+    policy_file: Path | None = None
+    lease_seconds: float = Field(default=30, gt=1)
+    #: Shortest time between two writes of one desired object, once a burst of two is spent.
+    write_interval_seconds: float = Field(default=1.0, ge=0)
+    reconcile_seconds: float = Field(default=10, gt=0)
+
+
+class ConsoleSettings(Section):
+    """Console and REST API."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8088, ge=0, le=65535)
+    url: str = Field(default="http://127.0.0.1:8088", description="how people reach it; events link to it")
+    #: Without keys the console serves loopback addresses only, and says so.
+    jwks_file: Path | None = None
+    issuer: str = "roost"
+    audience: str = "roost-console"
+
+
+class TrainingSettings(Section):
+    """What training tasks use. `dataset` and `trainer` name an object as ``module:attribute``."""
+
+    dataset: str = "training.datasets.flights:FlightsDataset"
+    trainer: str = "training.models.tabular:TabularClassifier"
+    #: For the bundled ``training.datasets.object_store:TableDataset``: prefix of CSV or Parquet files in the bucket.
+    data_prefix: str = "data/"
+    seed: int = 7
+    threads: int = Field(default=2, ge=1)
+    code_version: str = "dev"
+
+
+class Settings(BaseSettings):
+    """All settings of a process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="ROOST_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    #: Where the local stack and the node's cache keep everything.
+    state_dir: Path = Path(".roost")
+    settings_file: Path | None = None
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    #: ``json`` in services, ``text`` for people.
+    health_host: str = "127.0.0.1"
+    health_port: int = Field(
+        default=0, ge=0, le=65535, description="of processes without a web server; 0 takes a free one"
+    )
+    log_format: str = Field(default="json", pattern="^(json|text)$")
+    kafka: KafkaSettings = KafkaSettings()
+    storage: StorageSettings = StorageSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    airflow: AirflowSettings = AirflowSettings()
+    serving: ServingSettings = ServingSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    deployer: DeployerSettings = DeployerSettings()
+    console: ConsoleSettings = ConsoleSettings()
+    training: TrainingSettings = TrainingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the settings file."""
+        file = os.environ.get("ROOST_SETTINGS_FILE")
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        return (*sources, YamlConfigSettingsSource(settings_cls, yaml_file=file)) if file else sources
+
+
+@cache
+def load() -> Settings:
+    """The settings of this process, read once.
+
+    Raises:
+        SettingsInvalid: naming the setting, the value's fault and where it came from.
+    """
+    file = os.environ.get("ROOST_SETTINGS_FILE")
+    if file and not Path(file).is_file():
+        raise SettingsInvalid(f"ROOST_SETTINGS_FILE names {file}, which is not a file")
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = "__".join(str(part).upper() for part in first["loc"])
+        raise SettingsInvalid(f"setting ROOST_{path}: {first['msg']}") from error
+
+
+class DescribedSetting(NamedTuple):
+    """One setting as people see it."""
+
+    variable: str
+    value: str
+    source: str
+
+
+def described() -> list[DescribedSetting]:
+    """Every setting with its value and source (``environment``, ``file`` or ``default``), secrets hidden."""
+    loaded = load()
+    file = os.environ.get("ROOST_SETTINGS_FILE")
+    in_file: dict[str, object] = {}
+    if file:
+        in_file = _flat(yaml.safe_load(Path(file).read_text()) or {})
+    variables = {name.upper() for name in os.environ}
+    rows = []
+    for path, value in _flat(loaded.model_dump()).items():
+        variable = "ROOST_" + path.upper()
+        source = "environment" if variable in variables else "file" if path in in_file else "default"
+        rows.append(DescribedSetting(variable, str(value), source))
+    return rows
+
+
+def _flat(document: dict[str, object], prefix: str = "") -> dict[str, object]:
+    rows: dict[str, object] = {}
+    for key, value in document.items():
+        rows |= _flat(value, f"{prefix}{key}__") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return rows

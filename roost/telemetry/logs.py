@@ -1,0 +1,29 @@
+"""Logging: one JSON object a line in services, plain text for people. Facts travel as ``extra={"action": …}``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+
+def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
+    """Send all logs of this process to standard error. `form` is ``json`` or ``text``."""
+    handler = logging.StreamHandler(sys.stderr)
+    if form == "json":
+        handler.setFormatter(
+            JsonFormatter(
+                "%(asctime)s %(levelname)s %(name)s %(message)s",
+                rename_fields={"asctime": "at", "levelname": "level", "name": "logger"},
+                static_fields={"process": process},
+            )
+        )
+    else:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    # Client libraries tell of every connection attempt at INFO; ours tell of what it means.
+    for noisy in ("kafka", "google", "urllib3", "httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
