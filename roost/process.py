@@ -39,7 +39,9 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
     try:
         body(stop)
     except RoostError as error:
-        log.error("%s cannot go on: %s", name, error, extra={"action": "stop", "error": type(error).__name__})
+        log.error(  # noqa: TRY400 (an expected end needs no traceback)
+            "%s cannot go on: %s", name, error, extra={"action": "stop", "error": type(error).__name__}
+        )
         return EXIT_PERMANENT
     log.info("%s stopped", name, extra={"action": "stop"})
     sys.stderr.flush()

@@ -175,8 +175,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the name is pydantic's)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (the name is pydantic's)
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then the settings file."""
         file = os.environ.get("ROOST_SETTINGS_FILE")

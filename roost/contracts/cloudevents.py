@@ -82,7 +82,8 @@ def decode(value: bytes | None, headers: Headers) -> Event:
     """The event in a message, written in either mode.
 
     Raises:
-        InvalidEvent: saying what is wrong: empty, too big, not JSON, an attribute missing, an unknown type, a bad field.
+        InvalidEvent: saying what is wrong: empty, too big, not JSON, an attribute missing, an unknown type,
+            a bad field.
     """
     if value is None:
         raise InvalidEvent("the message is empty (a null value)")

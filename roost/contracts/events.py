@@ -11,7 +11,6 @@ from typing import Annotated, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, Digest, ModelId, PoolId, RunId
 from roost.contracts.rollout import Phase
 

@@ -32,7 +32,7 @@ class Frozen(BaseModel):
 
 
 def _relative_path(value: str) -> str:
-    if value.startswith("/") or "\\" in value or posixpath.normpath(value) != value or value.startswith(".."):
+    if value.startswith(("/", "..")) or value == "." or "\\" in value or posixpath.normpath(value) != value:
         raise ValueError(f"{value!r} is not a plain relative path")
     return value
 

@@ -12,7 +12,7 @@ from roost.contracts.manifest import Frozen
 class Outcome(StrEnum):
     """What a check says. Could-not-measure is never PASS."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 (an outcome, not a password)
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
 

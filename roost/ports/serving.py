@@ -32,7 +32,7 @@ class NodeDirectory(Protocol):
     """Which nodes a pool has now."""
 
     def nodes(self, pool: str) -> Sequence[NodeAddress]:
-        """All nodes of the pool, ready or not, by name. Raises `NodeUnavailable` where the directory does not answer."""
+        """All nodes of the pool, ready or not, by name. Raises `NodeUnavailable` where it does not answer."""
 
 
 class NodeControl(Protocol):

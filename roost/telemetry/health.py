@@ -57,7 +57,7 @@ def _handler(readiness: Readiness) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             # One line per poll would drown what matters.
             return
 
