@@ -47,6 +47,8 @@ class Onboarding:
     attempts: int = 0
     next_attempt_at: datetime | None = None
     error: str | None = None
+    #: Why the customer left, as the event said. Empty before.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +121,16 @@ class OnboardingLedger(Protocol):
     """Customers, as the signup consumer keeps them."""
 
     def sign_up(self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str) -> bool:
-        """Insert or revive the row. Idempotent by event id. Returns whether anything is new."""
+        """Insert or revive the row. Idempotent by event id. Returns whether anything is new.
+
+        A customer who is on the way already changes nothing, unless another model is asked for.
+        """
 
     def offboard(self, event_id: str, customer: str, reason: str, *, at: datetime) -> bool:
-        """Mark the customer LEAVING. Idempotent by event id. One that is unknown or gone changes nothing."""
+        """Mark the customer LEAVING. Idempotent by event id. One that is unknown or gone changes nothing.
+
+        The row carries this event's id from now on. Returns whether anything is new.
+        """
 
     def onboarding(self, customer: str) -> Onboarding | None:
         """The customer's row."""
@@ -134,7 +142,10 @@ class OnboardingLedger(Protocol):
         """Rows that need an Airflow run (SIGNED_UP) or a retirement (LEAVING) and are not leased; leases them."""
 
     def set_onboarding(self, row: Onboarding) -> None:
-        """Write stage, attempts, next attempt and error, and drop the lease."""
+        """Write stage, attempts, next attempt and error, and drop the lease.
+
+        Where another event has come since the row was read, that event stands: only the lease is dropped.
+        """
 
 
 class RolloutLedger(Protocol):
@@ -164,7 +175,9 @@ class RolloutLedger(Protocol):
     def apply(self, changes: Sequence[Change]) -> None:
         """Write transitions, all or none, dropping leases; wakes the relay and the deployer.
 
-        Raises `Conflict` if any row's revision is not `before.revision`.
+        The stored revision is `before.revision` + 1. Raises `Conflict` if any row's revision is not
+        `before.revision`, if a history line of that sequence exists, or if a served name would have two rollouts in
+        the phases of `EXCLUSIVE`.
         """
 
     def allocate_version(self, rollout_id: str) -> int:
@@ -235,6 +248,13 @@ class Leases(Protocol):
 
     def drop(self, name: str, *, owner: str) -> None:
         """Give it back, if it is ours."""
+
+
+class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Leases, Protocol):
+    """All of it: what an adapter implements, and what a process opens once and hands out in parts."""
+
+    def close(self) -> None:
+        """Give the connections back."""
 
 
 class Wakeups(Protocol):
