@@ -49,5 +49,5 @@ def test_a_bad_setting_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
 
 def test_a_settings_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROOST_SETTINGS_FILE", "/nowhere/settings.yaml")
-    with pytest.raises(SettingsInvalid, match="/nowhere/settings.yaml"):
+    with pytest.raises(SettingsInvalid, match=r"/nowhere/settings\.yaml"):
         settings.load()
