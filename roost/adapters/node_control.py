@@ -1,0 +1,81 @@
+"""A node's control port, over HTTP."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+from pydantic import SecretStr, ValidationError
+
+from roost.contracts.acks import NodeState
+from roost.contracts.errors import NodeUnavailable
+from roost.ports.serving import NodeAddress
+
+#: A node answers a long poll at its end; the network may take this much longer. Seconds.
+_SLACK = 1.0
+#: Beyond this an answer is no node's state.
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class HttpNodeControl:
+    """A `NodeControl` that keeps its connections open. Safe for many threads."""
+
+    def __init__(self, token: SecretStr | None = None) -> None:
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        # A node is reached directly: a proxy of the environment is never meant.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
+        self._client = httpx.Client(headers=headers, trust_env=False, limits=limits)
+
+    def state(self, node: NodeAddress, *, deadline: float) -> NodeState:
+        """What the node says now."""
+        return _parsed(node, self._ask(node, "GET", "/state", deadline=deadline))
+
+    def nudge(self, node: NodeAddress, generation: int, *, deadline: float) -> None:
+        """Say that `generation` is there."""
+        self._ask(node, "POST", "/nudge", deadline=deadline, body={"generation": generation})
+
+    def await_settled(self, node: NodeAddress, generation: int, *, deadline: float) -> NodeState:
+        """The node's state once it has settled `generation` or a newer one, or at `deadline` seconds."""
+        path = f"/state?settled={generation}&wait={max(0.0, deadline):.3f}"
+        return _parsed(node, self._ask(node, "GET", path, deadline=deadline + _SLACK))
+
+    def drain(self, node: NodeAddress, *, deadline: float) -> None:
+        """Ask the node to answer `/readyz` with 503 and finish what it has."""
+        self._ask(node, "POST", "/drain", deadline=deadline)
+
+    def restart(self, node: NodeAddress, *, deadline: float) -> None:
+        """Ask the node for a fresh model server. Returns once accepted."""
+        self._ask(node, "POST", "/restart", deadline=deadline)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _ask(
+        self, node: NodeAddress, method: str, path: str, *, deadline: float, body: dict[str, int] | None = None
+    ) -> bytes:
+        # httpx counts its time-outs per read; a node that trickles must not hold the caller for longer either.
+        end = time.monotonic() + deadline
+        content = bytearray()
+        try:
+            url = f"http://{node.control}{path}"
+            with self._client.stream(method, url, json=body, timeout=max(0.001, deadline)) as response:
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if time.monotonic() > end or len(content) > _MAX_ANSWER_BYTES:
+                        raise NodeUnavailable(f"node {node.node} at {node.control} did not finish its answer in time")
+        except httpx.TimeoutException as error:
+            raise NodeUnavailable(f"node {node.node} at {node.control} did not answer within {deadline:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise NodeUnavailable(f"node {node.node} at {node.control} is not reached: {error}") from error
+        if response.status_code >= httpx.codes.BAD_REQUEST:
+            said = bytes(content[:200]).decode(errors="replace")
+            raise NodeUnavailable(f"node {node.node} at {node.control} answered {response.status_code}: {said}")
+        return bytes(content)
+
+
+def _parsed(node: NodeAddress, content: bytes) -> NodeState:
+    try:
+        return NodeState.model_validate_json(content)
+    except ValidationError as error:
+        raise NodeUnavailable(f"node {node.node} at {node.control} did not answer with its state") from error
