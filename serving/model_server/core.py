@@ -1,0 +1,124 @@
+"""What the server does, whichever way a request comes in: reload, find a version, tell the states."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from serving.model_server.configuration import ModelList, accept, check_platform
+from serving.model_server.disk_source import DiskSource
+from serving.model_server.lifecycle import Lifecycle, LoadingPolicy
+from serving.model_server.loading import Loader
+from serving.model_server.servable import Servable
+from serving.model_server.serving_map import ModelRequest, ServingVersions, check_labels
+from serving.model_server.statuses import StatusError, Code, invalid_argument, not_found
+from serving.model_server.version_states import State, StateBoard, VersionState, failure_text
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreOptions:
+    """How the models are found and loaded; `poll_seconds` zero or less: base paths are looked at once only."""
+
+    poll_seconds: float
+    loading: LoadingPolicy
+    allow_labels_for_unavailable: bool
+
+
+class ServerCore:
+    """The models, their versions and labels, and the one list that says which of them are wanted."""
+
+    def __init__(self, options: CoreOptions, loader: Loader) -> None:
+        self._options = options
+        self._loader = loader
+        self._board = StateBoard()
+        self._serving: ServingVersions[Servable] = ServingVersions()
+        self._lifecycle = Lifecycle(load=loader.load, serving=self._serving, board=self._board, policy=options.loading)
+        self._source = DiskSource(poll_seconds=options.poll_seconds, on_wanted=self._lifecycle.want)
+        self._list: ModelList | None = None
+        self._reloading = threading.Lock()
+
+    def start(self, config: Any) -> None:
+        """Begin to serve a config; returns when each model of it has a version that serves. Raises StatusError."""
+        self._lifecycle.start()
+        self.reload(config)
+        self._source.start()
+
+    def stop(self) -> None:
+        """Load and unload no more, and release whoever waits for a load; what is loaded still answers."""
+        self._source.stop()
+        self._board.close()
+        self._lifecycle.stop()
+
+    def reload(self, config: Any, *, still_wanted: Any = None) -> None:
+        """Replace the whole list by that of a ModelServerConfig, and wait until the models new by name serve.
+
+        One reload runs at a time; one that had to wait is dropped with CANCELLED where nobody waits for it any more.
+        A known name's new version is not waited for. Raises StatusError: the list is then partly applied, as in the
+        official server, for the refusals that come after it was accepted.
+        """
+        with self._reloading:
+            if still_wanted is not None and not still_wanted():
+                raise StatusError(Code.CANCELLED, "The client gave up while an earlier reload was under way.")
+            accepted = accept(self._list, config)
+            if accepted is None:
+                _LOG.info("Taking no action for empty config.")
+                return
+            new = accepted.models.keys() - (self._list.models if self._list else {})
+            self._list = accepted
+            self._apply(accepted, new)
+
+    def _apply(self, accepted: ModelList, new: set[str]) -> None:
+        for entry in accepted.models.values():
+            check_platform(entry)
+        since = self._board.now()
+        self._source.follow(accepted.models)
+        failed = self._board.wait_until_settled(new, since)
+        if failed:
+            raise StatusError(Code.UNKNOWN, failure_text(failed))
+        if any(entry.has_logging for entry in accepted.models.values()):
+            raise invalid_argument("No request log collector is built into this server: remove logging_config.")
+        self._label(accepted)
+
+    def _label(self, accepted: ModelList) -> None:
+        labels = {name: entry.labels for name, entry in accepted.models.items() if entry.labels}
+        check_labels(
+            labels,
+            current=self._serving.labels,
+            states={name: self._board.versions(name) for name in labels},
+            allow_unavailable=self._options.allow_labels_for_unavailable,
+        )
+        self._serving.labels = labels
+
+    @contextmanager
+    def servable(self, request: ModelRequest) -> Iterator[Servable]:
+        """Hold the version that a request asks for. Raises NOT_FOUND, or INVALID_ARGUMENT for name or label."""
+        found = self._serving.find(request)
+        while not found.acquire():
+            # It began to close between the look-up and now; by then the map knows better.
+            found = self._serving.find(request)
+        try:
+            yield found
+        finally:
+            found.release()
+
+    def states(self, request: ModelRequest) -> dict[int, VersionState]:
+        """The states of the version that a request names, or of all of the model's, newest first. Raises NOT_FOUND."""
+        versions = self._board.versions(request.name)
+        number = self._serving.labelled(request.name, request.label) if request.label else request.version
+        if number is not None:
+            if number not in versions:
+                raise not_found(f"Could not find version {number} of model {request.name}")
+            return {number: versions[number]}
+        if not versions:
+            raise not_found(f"Could not find any versions of model {request.name}")
+        return versions
+
+    def is_serving(self) -> bool:
+        """Whether every model of the list has a version AVAILABLE."""
+        names = self._list.models if self._list else {}
+        return all(any(each.state is State.AVAILABLE for each in self._board.versions(name).values()) for name in names)

@@ -1,0 +1,115 @@
+"""TensorFlow's session, taken from its C binding alone.
+
+`import tensorflow` runs the whole Python API, some ten seconds of it on a slow core, and the server must be ready sooner.
+The C binding (`pywrap_tf_session`, what `tf.compat.v1.Session` itself calls) brings the runtime and all kernels in about
+one second, builds no Python objects for a graph's nodes, and frees a model as soon as its last reference goes. It is not
+a public API: the version of TensorFlow is pinned, and the conformance tests run on it. Nothing else imports it.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from roost.adapters.tf_messages import Array  # noqa: E402, I001  (registers the bare parent, before what follows)
+from tensorflow.core.framework import graph_pb2  # noqa: E402
+from tensorflow.core.protobuf import config_pb2  # noqa: E402
+from tensorflow.python.client import pywrap_tf_session as c_session  # noqa: E402
+from tensorflow.python.framework import errors_impl  # noqa: E402  (registers the exceptions that the binding raises)
+
+from serving.model_server.statuses import Code, StatusError  # noqa: E402
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """Threads within and between operations (0: one per core, shared by all models) and the share of GPU memory."""
+
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+    gpu_memory_fraction: float = 0.0
+
+
+class Graph:
+    """One model's graph in a session of its own. Its memory goes when the object does; `close` ends its runs first."""
+
+    def __init__(self, definition: graph_pb2.GraphDef, options: RuntimeOptions) -> None:
+        """Build the graph. Raises StatusError where TensorFlow refuses it, an unknown operation for one."""
+        self._graph = c_session.PyGraph()
+        try:
+            self._import(definition)
+            self._session = self._new_session(options)
+        except errors_impl.OpError as error:
+            raise _status(error) from error
+
+    def _import(self, definition: graph_pb2.GraphDef) -> None:
+        options = c_session.TF_NewImportGraphDefOptions()
+        serialized = c_session.TF_NewBufferFromString(definition.SerializeToString())
+        try:
+            c_session.TF_ImportGraphDefOptionsSetPrefix(options, "")
+            c_session.TF_GraphImportGraphDefWithResults(self._graph, serialized, options)
+        finally:
+            c_session.TF_DeleteBuffer(serialized)
+            c_session.TF_DeleteImportGraphDefOptions(options)
+
+    def _new_session(self, options: RuntimeOptions) -> Any:
+        config = config_pb2.ConfigProto(
+            intra_op_parallelism_threads=options.intra_op_threads,
+            inter_op_parallelism_threads=options.inter_op_threads,
+            allow_soft_placement=True,
+        )
+        config.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
+        session_options = c_session.TF_NewSessionOptions(target="", config=config)
+        try:
+            session = c_session.TF_NewSessionRef(self._graph, session_options)
+        finally:
+            c_session.TF_DeleteSessionOptions(session_options)
+        c_session.ExtendSession(session)
+        return session
+
+    def callable(
+        self, *, feeds: Sequence[str] = (), fetches: Sequence[str] = (), targets: Sequence[str] = ()
+    ) -> "Callable":
+        """Prepare a run once: tensors fed (in order), tensors fetched (in order), operations run for their effect.
+
+        Raises StatusError where a name is not in the graph.
+        """
+        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, target=targets)
+        serialized = c_session.TF_NewBufferFromString(options.SerializeToString())
+        try:
+            return Callable(self._session, c_session.TF_SessionMakeCallable(self._session, serialized))
+        except errors_impl.OpError as error:
+            raise _status(error) from error
+        finally:
+            c_session.TF_DeleteBuffer(serialized)
+
+    def close(self) -> None:
+        """Free the session: call it when no run is under way and none will come."""
+        session, self._session = self._session, None
+        if session is not None:
+            c_session.TF_CloseSession(session)
+            c_session.TF_DeleteSession(session)
+
+
+class Callable:
+    """A prepared run. Many threads may call it at once; the interpreter lock is released meanwhile."""
+
+    __slots__ = ("_handle", "_session")
+
+    def __init__(self, session: Any, handle: Any) -> None:
+        """Keep the session alive as long as this run of it."""
+        self._session = session
+        self._handle = handle
+
+    def __call__(self, feeds: Sequence[Array]) -> list[Array]:
+        """Run with these feeds and return what is fetched. Raises StatusError with TensorFlow's own code and message."""
+        try:
+            fetched: list[Array] = c_session.TF_SessionRunCallable(self._session, self._handle, tuple(feeds), None)
+        except errors_impl.OpError as error:
+            raise _status(error) from error
+        return fetched
+
+
+def _status(error: errors_impl.OpError) -> StatusError:
+    return StatusError(Code(error.error_code), error.message)

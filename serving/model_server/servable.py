@@ -1,0 +1,118 @@
+"""One loaded version of a model: its signatures, the runs prepared for them, and who uses it now."""
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from roost.adapters.tf_messages import Array, meta_graph_pb2
+from serving.model_server.runtime import Callable, Graph, RuntimeOptions
+from serving.model_server.saved_model import initial_runs, read_meta_graph
+from serving.model_server.statuses import failed_precondition
+
+DEFAULT_SIGNATURE = "serving_default"
+
+#: Subsets of outputs that a signature keeps a prepared run for; a client that asks for more of them runs the full one.
+_MOST_SUBSETS = 32
+
+
+class Signature:
+    """One signature: its inputs and outputs by alias, and its prepared runs."""
+
+    def __init__(self, name: str, definition: meta_graph_pb2.SignatureDef, graph: Graph) -> None:
+        """Prepare the run that fetches every output."""
+        self.name = name
+        self.definition = definition
+        self.inputs: dict[str, meta_graph_pb2.TensorInfo] = dict(sorted(definition.inputs.items()))
+        self.outputs: dict[str, meta_graph_pb2.TensorInfo] = dict(sorted(definition.outputs.items()))
+        self._graph = graph
+        self._all = tuple(self.outputs)
+        self._runs: dict[tuple[str, ...], Callable] = {}
+        self._run_for(self._all)
+
+    def run(self, inputs: Sequence[Array], outputs: tuple[str, ...]) -> dict[str, Array]:
+        """Return these outputs (all of them for an empty tuple) for inputs in the order of `self.inputs`.
+
+        Raises StatusError with TensorFlow's code and message.
+        """
+        wanted = outputs or self._all
+        run = self._runs.get(wanted) or self._run_for(wanted)
+        return dict(zip(wanted, run(inputs), strict=True))
+
+    def _run_for(self, outputs: tuple[str, ...]) -> Callable:
+        run = self._graph.callable(
+            feeds=[info.name for info in self.inputs.values()],
+            fetches=[self.outputs[alias].name for alias in outputs],
+        )
+        if len(self._runs) < _MOST_SUBSETS:
+            self._runs[outputs] = run
+        return run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """Which meta graph of a SavedModel is loaded, and with which resources."""
+
+    tags: tuple[str, ...]
+    runtime: RuntimeOptions
+
+
+class Servable:
+    """A version that can answer. `acquire` and `release` bracket each use; `close` waits until nobody uses it."""
+
+    def __init__(self, name: str, version: int, directory: Path, options: LoadOptions) -> None:
+        """Load it from its directory, variables restored and tables initialised. Raises StatusError."""
+        self.name = name
+        self.version = version
+        self.directory = directory
+        self._idle = threading.Condition()
+        self._users = 0
+        self._closing = False
+        meta_graph = read_meta_graph(directory, options.tags)
+        self._graph = Graph(meta_graph.graph_def, options.runtime)
+        try:
+            for run in initial_runs(directory, meta_graph):
+                prepared = self._graph.callable(feeds=list(run.feeds), targets=run.targets)
+                prepared([np.array(value.encode(), dtype=np.object_) for value in run.feeds.values()])
+            self.signature_defs = dict(meta_graph.signature_def)
+            self._signatures: dict[str, Signature] = {}
+            if DEFAULT_SIGNATURE in self.signature_defs:
+                self.signature(DEFAULT_SIGNATURE)
+        except BaseException:
+            self._graph.close()
+            raise
+
+    def signature(self, name: str) -> Signature:
+        """Return a signature, the default one for an empty name. Raises FAILED_PRECONDITION where there is none."""
+        name = name or DEFAULT_SIGNATURE
+        found = self._signatures.get(name)
+        if found is None:
+            if name not in self.signature_defs:
+                raise failed_precondition(f'Serving signature key "{name}" not found.')
+            found = self._signatures[name] = Signature(name, self.signature_defs[name], self._graph)
+        return found
+
+    def acquire(self) -> bool:
+        """Hold the version open for a request, until `release`; False where it is closing already."""
+        with self._idle:
+            if self._closing:
+                return False
+            self._users += 1
+            return True
+
+    def release(self) -> None:
+        """End what `acquire` began."""
+        with self._idle:
+            self._users -= 1
+            if self._closing and not self._users:
+                self._idle.notify_all()
+
+    def close(self) -> None:
+        """Wait until no request uses it, then free its memory."""
+        with self._idle:
+            self._closing = True
+            self._idle.wait_for(lambda: not self._users)
+        self._signatures.clear()
+        self._graph.close()

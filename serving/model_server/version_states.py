@@ -1,0 +1,109 @@
+"""Where each version of each model stands, who may wait for it, and what the status API tells of it."""
+
+import enum
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from serving.model_server.statuses import Code, StatusError
+
+
+class State(enum.IntEnum):
+    """The life of a version, by the numbers of `ModelVersionStatus.State`.
+
+    START ──▶ LOADING ──▶ AVAILABLE ──▶ UNLOADING ──▶ END
+                 └─────── error ───────────────────────▲
+    """
+
+    START = 10
+    LOADING = 20
+    AVAILABLE = 30
+    UNLOADING = 40
+    END = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionState:
+    """One version's state; `error` only at END, where None says that it was unloaded in order."""
+
+    state: State
+    error: StatusError | None = None
+    #: Grows with every change on the board, so that a waiter can tell old news from new.
+    sequence: int = 0
+
+    @property
+    def code(self) -> Code:
+        """OK, or the code of the error that ended it."""
+        return self.error.code if self.error else Code.OK
+
+
+class StateBoard:
+    """Every version's latest state. Ended versions stay on it, as in the official server. Safe for many threads."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._states: dict[str, dict[int, VersionState]] = {}
+        self._sequence = 0
+        self._closed = False
+
+    def publish(self, name: str, version: int, state: State, error: StatusError | None = None) -> None:
+        """Write down a change and wake those who wait for it."""
+        with self._changed:
+            self._sequence += 1
+            versions = self._states.setdefault(name, {})
+            versions[version] = VersionState(state=state, error=error, sequence=self._sequence)
+            self._changed.notify_all()
+
+    def now(self) -> int:
+        """The sequence number of the latest change."""
+        with self._changed:
+            return self._sequence
+
+    def versions(self, name: str) -> dict[int, VersionState]:
+        """The states of a model's versions, newest version first; empty for a name never seen."""
+        with self._changed:
+            return dict(sorted(self._states.get(name, {}).items(), reverse=True))
+
+    def close(self) -> None:
+        """Release every waiter: the server is going down."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def wait_until_settled(self, names: Collection[str], since: int) -> dict[str, dict[int, VersionState]]:
+        """Wait, without limit, until each model has a version AVAILABLE, or no version left to hope for
+        after at least one failed, counting only what happened after `since`.
+
+        Returns those that failed, by name and version. Raises CANCELLED where the board is closed meanwhile.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or all(self._settled(name, since) for name in names))
+            if self._closed:
+                raise StatusError(Code.CANCELLED, "The server is shutting down.")
+            return {name: fresh for name in names if not _available(fresh := self._fresh(name, since))}
+
+    def _settled(self, name: str, since: int) -> bool:
+        fresh = self._fresh(name, since)
+        if _available(fresh):
+            return True
+        # An end without an error is the orderly unload of an earlier life of the name: the new one is still to come.
+        failed = any(each.error for each in fresh.values())
+        return failed and all(each.state is State.END for each in fresh.values())
+
+    def _fresh(self, name: str, since: int) -> dict[int, VersionState]:
+        return {version: each for version, each in self._states.get(name, {}).items() if each.sequence > since}
+
+
+def _available(versions: dict[int, VersionState]) -> bool:
+    return any(each.state is State.AVAILABLE for each in versions.values())
+
+
+def failure_text(failed: dict[str, dict[int, VersionState]]) -> str:
+    """Say which models did not become available and why, in the official server's words."""
+    parts = "".join(
+        f"{{{{name: {name} version: {version}}} due to error: {each.error}}}, "
+        for name, versions in failed.items()
+        for version, each in sorted(versions.items())
+        if each.error
+    )
+    return f"{len(failed)} model(s) did not become available: {{{parts}}}"

@@ -1,0 +1,88 @@
+"""Warm-up: requests kept beside the model are answered once before it is offered, so that the first caller does not wait.
+
+The file is a TFRecord of PredictionLog messages, as TensorFlow Serving reads it.
+"""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import google_crc32c
+from google.protobuf.message import DecodeError
+
+from roost.adapters.tf_messages import prediction_log_pb2
+from serving.model_server.predict import predict
+from serving.model_server.servable import Servable
+from serving.model_server.statuses import Code, StatusError
+
+WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
+MOST_RECORDS = 1000
+
+_HEADER = struct.Struct("<QI")
+_FOOTER = struct.Struct("<I")
+_MASK_DELTA = 0xA282EAD8
+
+
+def records(path: Path) -> Iterator[bytes]:
+    """Yield the records of a TFRecord file. Raises DATA_LOSS where it is cut short or a checksum does not match.
+
+    The format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
+    """
+    with path.open("rb") as file:
+        while header := file.read(_HEADER.size):
+            if len(header) < _HEADER.size or not _matches(header[:8], header[8:]):
+                raise _corrupted(path)
+            length, _ = _HEADER.unpack(header)
+            body = file.read(length)
+            checksum = file.read(_FOOTER.size)
+            if len(body) < length or len(checksum) < _FOOTER.size or not _matches(body, checksum):
+                raise _corrupted(path)
+            yield body
+
+
+def _matches(content: bytes, checksum: bytes) -> bool:
+    crc = google_crc32c.value(content)
+    masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+    return bool(_FOOTER.pack(masked) == checksum)
+
+
+def _corrupted(path: Path) -> StatusError:
+    return StatusError(Code.DATA_LOSS, f"Failed to read warmup records from {path}: corrupted record")
+
+
+def warm_up(servable: Servable, iterations: int) -> int:
+    """Answer the model's warm-up requests, each so many times; return how many there are (0 without a file).
+
+    Raises INVALID_ARGUMENT for more than 1,000 records, UNIMPLEMENTED for a kind of request that the server does not
+    answer, DATA_LOSS for a damaged file, and whatever a request itself ends with.
+    """
+    path = servable.directory / WARMUP_FILE
+    if not path.is_file():
+        return 0
+    count = 0
+    for record in records(path):
+        count += 1
+        if count > MOST_RECORDS:
+            raise StatusError(
+                Code.INVALID_ARGUMENT,
+                f"Number of warmup records exceeds the maximum ({MOST_RECORDS}) at {path}",
+            )
+        for _ in range(iterations):
+            _replay(servable, record, path)
+    return count
+
+
+def _replay(servable: Servable, record: bytes, path: Path) -> None:
+    try:
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+    except DecodeError as error:
+        raise StatusError(
+            Code.INVALID_ARGUMENT, f"Failed to parse warmup record: {record[:64]!r} from {path}"
+        ) from error
+    kind = log.WhichOneof("log_type")
+    if kind is None:
+        return
+    if kind != "predict_log":
+        raise StatusError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
+    if log.predict_log.HasField("request"):
+        predict(servable, log.predict_log.request)
