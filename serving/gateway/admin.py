@@ -1,0 +1,84 @@
+"""Steers a running gateway through Envoy's admin interface, which listens on a Unix socket only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx
+
+from roost.contracts.errors import NodeUnavailable
+
+#: What a listener counts as under way, in Envoy's own names.
+_ACTIVE = ("http.rest.downstream_rq_active", "http.grpc.downstream_rq_active")
+
+
+class GatewayAdmin:
+    """One gateway's admin interface. Each call takes at most `deadline` seconds."""
+
+    def __init__(self, socket: Path, *, deadline: float = 5) -> None:
+        self._socket = socket
+        self._deadline = deadline
+
+    def ready(self) -> bool:
+        """Whether the gateway takes requests now: false while it starts, drains, or is not there."""
+        try:
+            return self._call("GET", "/ready").is_success
+        except NodeUnavailable:
+            return False
+
+    def drain(self) -> None:
+        """Tell clients to go elsewhere: `/healthz` answers 503, and each answer closes its connection.
+
+        Requests are still taken and answered, so that none fails before load balancers have seen it. Idempotent.
+
+        Raises:
+            NodeUnavailable: if the gateway did not take it.
+        """
+        self._checked("POST", "/healthcheck/fail")
+
+    def undrain(self) -> None:
+        """Take back `drain`.
+
+        Raises:
+            NodeUnavailable: if the gateway did not take it.
+        """
+        self._checked("POST", "/healthcheck/ok")
+
+    def stop_listening(self) -> None:
+        """Refuse new connections for good; what is under way goes on. The step between `drain` and the end.
+
+        Raises:
+            NodeUnavailable: if the gateway did not take it.
+        """
+        self._checked("POST", "/drain_listeners")
+
+    def in_flight(self) -> int:
+        """Requests under way. Envoy does not wait for them when it is told to end, so whoever ends it does.
+
+        Raises:
+            NodeUnavailable: if the gateway did not answer.
+        """
+        stats = self._checked("GET", "/stats?filter=downstream_rq_active&format=json").json()["stats"]
+        return sum(int(stat["value"]) for stat in stats if stat.get("name") in _ACTIVE)
+
+    def stats(self) -> str:
+        """All statistics in Prometheus' text form.
+
+        Raises:
+            NodeUnavailable: if the gateway did not answer.
+        """
+        return self._checked("GET", "/stats/prometheus").text
+
+    def _checked(self, method: str, path: str) -> httpx.Response:
+        response = self._call(method, path)
+        if not response.is_success:
+            raise NodeUnavailable(f"the gateway behind {self._socket} answered {path} with {response.status_code}")
+        return response
+
+    def _call(self, method: str, path: str) -> httpx.Response:
+        transport = httpx.HTTPTransport(uds=str(self._socket))
+        with httpx.Client(transport=transport, base_url="http://gateway", timeout=self._deadline) as client:
+            try:
+                return client.request(method, path)
+            except httpx.TransportError as error:
+                raise NodeUnavailable(f"the gateway behind {self._socket} did not answer {path}: {error!r}") from error

@@ -1,0 +1,92 @@
+"""What one gateway is: where it listens, what stands behind it, who may ask."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.contracts.errors import SettingsInvalid
+from roost.settings import GatewaySettings
+
+#: Linux keeps the path of a Unix socket in 108 bytes, the last of which is zero.
+_SOCKET_PATH_BYTES = 107
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """A listening or connecting address. `host` is an IP literal: nothing in the path waits for DNS."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, what: str) -> Address:
+        """The address in ``host:port`` (``[::1]:8500`` for IPv6).
+
+        Raises:
+            SettingsInvalid: naming `what`, the value and the form.
+        """
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            colon = ""
+        if not colon or not port.isdecimal() or not 0 < int(port) <= 65535:
+            raise SettingsInvalid(
+                f"gateway {what} {text!r} is not usable: give an IP address and a port, 127.0.0.1:8501"
+            )
+        return cls(host=host, port=int(port))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayConfig:
+    """One gateway. Addresses are ``host:port`` with an IP literal and a port that is not 0.
+
+    Raises:
+        SettingsInvalid: on creation, naming what cannot be used and what to give instead.
+    """
+
+    #: Where clients speak TensorFlow Serving's REST API.
+    rest: str
+    #: Where clients speak its gRPC API (plain HTTP/2).
+    grpc: str
+    #: The model server's gRPC socket.
+    upstream_grpc_socket: Path
+    #: The model server's REST port.
+    upstream_rest: str
+    #: Where Envoy's admin interface listens: a Unix socket that only its owner opens. There is no admin port.
+    admin_socket: Path
+    settings: GatewaySettings
+    #: Directory of files that belong to this gateway; `roost.serving` keeps the rendered configuration here.
+    work_dir: Path
+
+    def __post_init__(self) -> None:
+        for what in ("rest", "grpc", "upstream_rest"):
+            Address.parse(getattr(self, what), what)
+        for socket in (self.upstream_grpc_socket, self.admin_socket):
+            if len(str(socket.absolute()).encode()) > _SOCKET_PATH_BYTES:
+                raise SettingsInvalid(
+                    f"the socket path {socket} is longer than {_SOCKET_PATH_BYTES} bytes: use a shorter state_dir"
+                )
+        _check_networks(self.settings.allow_cidrs)
+        if self.settings.jwks_file and self.settings.jwks_url:
+            raise SettingsInvalid("gateway jwks_file and jwks_url are both set: name one source of keys")
+        if self.settings.jwks_file and not self.settings.jwks_file.is_file():
+            raise SettingsInvalid(f"gateway jwks_file {self.settings.jwks_file} is not a file")
+
+    @property
+    def asks_for_tokens(self) -> bool:
+        """Whether a request needs a token."""
+        return bool(self.settings.jwks_file or self.settings.jwks_url)
+
+
+def _check_networks(networks: tuple[str, ...]) -> None:
+    if not networks:
+        raise SettingsInvalid("gateway allow_cidrs is empty, so nobody could ask: list networks, or 0.0.0.0/0 and ::/0")
+    for network in networks:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            raise SettingsInvalid(f"gateway allow_cidrs: {network!r} is not a network: {error}") from error
