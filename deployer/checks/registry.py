@@ -1,0 +1,40 @@
+"""The registry of checks, in the order they run. A new check is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from deployer.checks.golden import GoldenCheck
+from deployer.checks.load import LoadCheck
+from deployer.checks.sanity import SanityCheck
+from deployer.checks.signature import SignatureCheck
+from deployer.checks.subject import CanaryCheck, CanarySubject
+from roost.contracts.verdict import CheckResult, Outcome, Verdict
+
+REGISTRY: Final[tuple[CanaryCheck, ...]] = (LoadCheck(), SignatureCheck(), GoldenCheck(), SanityCheck())
+
+
+def run(subject: CanarySubject, *, monotonic: Callable[[], float]) -> Verdict:
+    """Run the checks that the policy names, in the registry's order. The first FAIL ends the canary.
+
+    A check that the policy names and nobody knows is INCONCLUSIVE: a typing error never passes for a check.
+    """
+    enabled = subject.bounds.enabled
+    known = {check.name for check in REGISTRY}
+    results = [_unknown(name) for name in enabled if name not in known]
+    for check in REGISTRY:
+        if check.name not in enabled:
+            continue
+        started = monotonic()
+        result = check.run(subject)
+        results.append(result.model_copy(update={"seconds": round(monotonic() - started, 6)}))
+        if result.outcome is Outcome.FAIL:
+            break
+    return Verdict.of(tuple(results))
+
+
+def _unknown(name: str) -> CheckResult:
+    known = ", ".join(check.name for check in REGISTRY)
+    sentence = f"The policy names a check {name!r} that does not exist; known are {known}."
+    return CheckResult(check=name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)

@@ -1,0 +1,53 @@
+"""What a check is given: the candidate on its isolated node, and what to ask it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from roost.contracts.acks import NodeVersion
+from roost.contracts.manifest import ArtifactManifest, GoldenCase, HoldoutRow
+from roost.contracts.policy import CheckPolicy
+from roost.contracts.verdict import CheckResult
+from roost.ports.serving import Tensors
+
+#: Inputs and signature to outputs, bound to the canary's address, the served name and the candidate's version.
+#: Raises `ModelServerUnavailable` where nothing answers and `Permanent` where the server refuses the request.
+Ask = Callable[[Tensors, str], Tensors]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanarySubject:
+    """One candidate, ready to be measured."""
+
+    manifest: ArtifactManifest
+    version: int
+    #: What the isolated node says of it. None where no node answered in time.
+    loaded: NodeVersion | None
+    golden: Sequence[GoldenCase]
+    holdout: Sequence[HoldoutRow]
+    ask: Ask
+    bounds: CheckPolicy
+    #: Manifest of the live version. None for a first model.
+    live: ArtifactManifest | None = None
+
+
+class CanaryCheck(Protocol):
+    """One check. Deterministic for one subject; never raises for what a model or a node may do."""
+
+    @property
+    def name(self) -> str:
+        """Name in policy, verdict and metrics."""
+
+    def run(self, subject: CanarySubject) -> CheckResult:
+        """Measure. What cannot be measured is INCONCLUSIVE, never PASS."""
+
+
+def inputs_digest(parts: Sequence[GoldenCase | HoldoutRow]) -> str:
+    """``sha256:`` of what was asked, so that a verdict can be repeated."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part.model_dump_json().encode() + b"\n")
+    return "sha256:" + digest.hexdigest()
