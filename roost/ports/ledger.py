@@ -261,7 +261,11 @@ class Wakeups(Protocol):
     """Waits for work without polling."""
 
     def wait(self, seconds: float) -> frozenset[str]:
-        """Channels that were notified (``rollouts``, ``commands``, ``outbox``, ``onboarding``), at most that long."""
+        """Channels that were notified (``rollouts``, ``commands``, ``outbox``, ``onboarding``), at most that long.
+
+        The first call, and the first after a lost connection, answers with all of them at once: what was missed is
+        unknown. Raises `DatabaseUnavailable`; the next call connects again.
+        """
 
     def close(self) -> None:
         """Give the connection back."""

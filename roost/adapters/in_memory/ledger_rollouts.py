@@ -77,8 +77,8 @@ class InMemoryRollouts:
     def give_back(self, rollout_id: str, *, owner: str, due_in_seconds: float) -> None:
         """Drop the lease without a change."""
         with self._state.lock:
-            slot = self._slot(rollout_id)
-            if slot.lease_owner == owner:
+            slot = self._state.rollouts.get(rollout_id)
+            if slot is not None and slot.lease_owner == owner:
                 slot.lease_owner = slot.lease_until = None
                 slot.due_at = self._state.clock.now() + timedelta(seconds=due_in_seconds)
 

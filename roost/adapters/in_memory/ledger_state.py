@@ -84,7 +84,8 @@ class InMemoryWakeups:
         """Listen from now on."""
         self._state = state
         self._condition = threading.Condition()
-        self._channels: set[str] = set()
+        # As with a new connection: what happened before is unknown, so the first wait answers at once.
+        self._channels: set[str] = {"rollouts", "commands", "outbox", "onboarding"}
         with state.lock:
             state.waiting.append(self)
 

@@ -1,0 +1,110 @@
+"""Customers, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from roost.adapters.postgres.database import Database
+from roost.adapters.postgres.outbox import first_time, notify
+from roost.adapters.postgres.rows import onboarding_of
+from roost.contracts.events import CustomerSignedUp
+from roost.ports.ledger import Onboarding, OnboardingStage
+
+_SIGN_UP: Final = """
+INSERT INTO onboardings (customer, model, name, stage, event_id, signed_up_at, airflow_run_id)
+VALUES (%(customer)s, %(model)s, %(name)s, 'signed_up', %(event_id)s, %(at)s, %(run_id)s)
+ON CONFLICT (customer) DO UPDATE SET
+    model = excluded.model, name = excluded.name, stage = excluded.stage, event_id = excluded.event_id,
+    signed_up_at = excluded.signed_up_at, airflow_run_id = excluded.airflow_run_id,
+    attempts = 0, next_attempt_at = NULL, error = NULL, reason = '', lease_until = NULL
+WHERE NOT (onboardings.stage IN ('signed_up', 'training') AND onboardings.model = excluded.model)
+"""
+_OFFBOARD: Final = """
+UPDATE onboardings SET stage = 'leaving', event_id = %(event_id)s, reason = %(reason)s,
+    attempts = 0, next_attempt_at = %(at)s, error = NULL, lease_until = NULL
+WHERE customer = %(customer)s AND stage NOT IN ('leaving', 'gone')
+"""
+_DUE: Final = """
+UPDATE onboardings SET lease_until = %(until)s
+WHERE customer IN (
+    SELECT customer FROM onboardings
+    WHERE stage IN ('signed_up', 'leaving')
+      AND (lease_until IS NULL OR lease_until <= %(now)s)
+      AND (next_attempt_at IS NULL OR next_attempt_at <= %(now)s)
+    ORDER BY signed_up_at, customer
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED)
+RETURNING *
+"""
+# The event id is the fence: a customer who left, or came back, meanwhile keeps that.
+_SET: Final = """
+UPDATE onboardings SET stage = %(stage)s, attempts = %(attempts)s, next_attempt_at = %(next_attempt_at)s,
+    error = %(error)s, lease_until = NULL
+WHERE customer = %(customer)s AND event_id = %(event_id)s
+"""
+_DROP: Final = "UPDATE onboardings SET lease_until = NULL WHERE customer = %(customer)s"
+
+
+class PostgresOnboarding:
+    """Implements `OnboardingLedger`."""
+
+    def __init__(self, database: Database) -> None:
+        """Share the pool with the other parts."""
+        self._database = database
+
+    def sign_up(self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str) -> bool:
+        """Insert or revive the row."""
+        values = {**payload.model_dump(), "event_id": event_id, "at": at, "run_id": run_id}
+        return self._take_in(_SIGN_UP, event_id, values)
+
+    def offboard(self, event_id: str, customer: str, reason: str, *, at: datetime) -> bool:
+        """Mark the customer LEAVING."""
+        values = {"event_id": event_id, "customer": customer, "reason": reason, "at": at}
+        return self._take_in(_OFFBOARD, event_id, values)
+
+    def onboarding(self, customer: str) -> Onboarding | None:
+        """The customer's row."""
+        with self._database.transaction() as cursor:
+            row = cursor.execute("SELECT * FROM onboardings WHERE customer = %s", [customer]).fetchone()
+            return None if row is None else onboarding_of(row)
+
+    def customers(self, stage: OnboardingStage | None = None) -> Sequence[Onboarding]:
+        """All rows, or those of one stage, by customer."""
+        query = 'SELECT * FROM onboardings WHERE %(s)s::text IS NULL OR stage = %(s)s ORDER BY customer COLLATE "C"'
+        with self._database.transaction() as cursor:
+            cursor.execute(query, {"s": None if stage is None else stage.value})
+            return [onboarding_of(row) for row in cursor]
+
+    def due_onboardings(self, *, now: datetime, limit: int, lease_seconds: float) -> Sequence[Onboarding]:
+        """Rows that need a run, leased."""
+        values = {"now": now, "until": now + timedelta(seconds=lease_seconds), "limit": limit}
+        with self._database.transaction() as cursor:
+            rows = [onboarding_of(row) for row in cursor.execute(_DUE, values)]
+        return sorted(rows, key=lambda row: (row.signed_up_at, row.customer))
+
+    def set_onboarding(self, row: Onboarding) -> None:
+        """Write what became of it, and drop the lease."""
+        values = {
+            "customer": row.customer,
+            "event_id": row.event_id,
+            "stage": row.stage.value,
+            "attempts": row.attempts,
+            "next_attempt_at": row.next_attempt_at,
+            "error": row.error,
+        }
+        with self._database.transaction() as cursor:
+            cursor.execute(_SET, values)
+            if cursor.rowcount == 0:
+                cursor.execute(_DROP, values)
+
+    def _take_in(self, statement: str, event_id: str, values: dict[str, object]) -> bool:
+        with self._database.transaction() as cursor:
+            if not first_time(cursor, "customers", event_id):
+                return False
+            cursor.execute(statement, values)
+            if cursor.rowcount == 0:
+                return False
+            notify(cursor, "onboarding")
+            return True

