@@ -85,8 +85,8 @@ def health(path: str) -> Message:
 
 
 def router() -> Message:
-    """Sends the request on. Its `x-envoy-…` headers are nobody's business."""
-    return _filter("router", typed(f"{_HTTP}.router.v3.Router", {"suppress_envoy_headers": True}))
+    """Sends the request on."""
+    return _filter("router", typed(f"{_HTTP}.router.v3.Router", {}))
 
 
 def _filter(name: str, config: Message) -> Message:

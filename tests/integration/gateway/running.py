@@ -1,0 +1,80 @@
+"""A real Envoy with a rendered configuration, as a node would start it."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+
+from roost.settings import GatewaySettings
+from serving.gateway import binary
+from serving.gateway.admin import GatewayAdmin
+from serving.gateway.config import GatewayConfig
+from serving.gateway.render import render
+from tests.parts import free_port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """One gateway that takes requests."""
+
+    config: GatewayConfig
+    admin: GatewayAdmin
+    client: httpx.Client
+    channel: grpc.Channel
+    process: subprocess.Popen[bytes]
+
+    def call(self, method: str, request: bytes, *, token: str | None = None, seconds: float = 10) -> bytes:
+        """The bytes that the model server got for this gRPC request. Raises `grpc.RpcError`."""
+        metadata = [("authorization", f"Bearer {token}")] if token else []
+        return self.channel.unary_unary(method)(request, timeout=seconds, metadata=metadata)
+
+
+def configured(directory: Path, *, socket: Path, rest: str, settings: GatewaySettings | None = None) -> GatewayConfig:
+    """A configuration on free ports."""
+    return GatewayConfig(
+        rest=f"127.0.0.1:{free_port()}",
+        grpc=f"127.0.0.1:{free_port()}",
+        upstream_grpc_socket=socket,
+        upstream_rest=rest,
+        admin_socket=directory / "admin.sock",
+        settings=settings or GatewaySettings(),
+        work_dir=directory,
+    )
+
+
+@contextmanager
+def running(config: GatewayConfig) -> Iterator[Running]:
+    """The gateway of `config`, started and ready."""
+    file = config.work_dir / "envoy.json"
+    file.write_text(render(config))
+    log = config.work_dir / "envoy.log"
+    admin = GatewayAdmin(config.admin_socket)
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            binary.command(binary.find_envoy("auto"), file), stdout=output, stderr=subprocess.STDOUT
+        ) as process,
+        httpx.Client(base_url=f"http://{config.rest}", timeout=20) as client,
+        grpc.insecure_channel(config.grpc) as channel,
+    ):
+        try:
+            _await_ready(admin, process, log)
+            yield Running(config=config, admin=admin, client=client, channel=channel, process=process)
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def _await_ready(admin: GatewayAdmin, process: subprocess.Popen[bytes], log: Path, seconds: float = 20) -> None:
+    until = time.monotonic() + seconds
+    while not admin.ready():
+        if process.poll() is not None or time.monotonic() > until:
+            raise RuntimeError(f"the gateway does not get ready: {log.read_text()[-2000:]}")
+        time.sleep(0.02)

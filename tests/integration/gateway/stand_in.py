@@ -1,0 +1,98 @@
+"""A stand-in for the model server: it answers each request with what it got, so that tests see what the gateway sent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import grpc
+
+
+class _Echo(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # One packet an answer: without this, Nagle and delayed acknowledgements add 40 ms.
+    wbufsize = -1
+    disable_nagle_algorithm = True
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        seen = {
+            "method": self.command,
+            "path": self.path,
+            "headers": {name.lower(): value for name, value in self.headers.items()},
+            "body": body.decode(),
+        }
+        answer = json.dumps(seen).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+class _EchoCalls(grpc.GenericRpcHandler):
+    """Answers every method with the request's own bytes."""
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, str] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+        self.metadata = dict(details.invocation_metadata)
+        return grpc.unary_unary_rpc_method_handler(lambda request, _context: request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandIn:
+    """Where the stand-in listens."""
+
+    socket: Path
+    rest: str
+    calls: _EchoCalls
+
+
+@contextmanager
+def grpc_echo(socket: Path) -> Iterator[_EchoCalls]:
+    """The gRPC half on a Unix socket."""
+    handler = _EchoCalls()
+    server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 64 * 1024 * 1024)])
+    server.add_generic_rpc_handlers([handler])
+    server.add_insecure_port(f"unix:{socket}")
+    server.start()
+    try:
+        yield handler
+    finally:
+        server.stop(None).wait(5)
+
+
+@contextmanager
+def rest_echo(port: int = 0) -> Iterator[str]:
+    """The REST half on a loopback port; its ``host:port``."""
+    server = ThreadingHTTPServer(("127.0.0.1", port), _Echo)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+
+
+@contextmanager
+def stand_in(directory: Path) -> Iterator[StandIn]:
+    """Both halves."""
+    socket = directory / "model.sock"
+    with grpc_echo(socket) as calls, rest_echo() as rest:
+        yield StandIn(socket=socket, rest=rest, calls=calls)
