@@ -1,0 +1,107 @@
+"""The questions that the REST API and the pages both ask. Reading only; every method is one moment's answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deployer.console import shapes, views
+from deployer.console.fleet import FleetReader, replica_view
+from deployer.console.sources import Sources
+from deployer.console.why import evidence
+from deployer.console.why.evidence import UnknownCustomer
+from deployer.console.why.explain import explain
+from roost.contracts.ids import DEFAULT_MODEL, check_id
+from roost.contracts.rollout import Rollout
+from roost.ports.ledger import RolloutQuery
+
+
+class Reader:
+    """Reads the sources into the API's shapes. Raises what the ledger raises."""
+
+    def __init__(self, sources: Sources) -> None:
+        """`sources` stay open as long as this reader is used."""
+        self.sources = sources
+        self.fleet_reader = FleetReader(sources)
+
+    def rollouts(self, query: RolloutQuery) -> views.RolloutPage:
+        """One page, newest first; one row more is read to know whether another page follows."""
+        wanted = RolloutQuery(
+            customer=query.customer,
+            model=query.model,
+            phases=query.phases,
+            pool=query.pool,
+            run_id=query.run_id,
+            limit=query.limit + 1,
+            before=query.before,
+        )
+        found = self.sources.ledger.rollouts(wanted)
+        rows = tuple(shapes.summary(row) for row in found[: query.limit])
+        more = len(found) > query.limit
+        return views.RolloutPage(items=rows, next_before=rows[-1].received_at if more and rows else None)
+
+    def rollout(self, rollout_id: str) -> views.RolloutDetail:
+        """One rollout with history, verdict and what each replica says. Raises `NotFound`."""
+        ledger = self.sources.ledger
+        rollout = ledger.rollout(rollout_id)
+        replicas, error = self._replicas(rollout)
+        refused = ledger.quarantined(rollout.digest)
+        return views.RolloutDetail(
+            rollout=shapes.summary(rollout),
+            artifact_uri=rollout.artifact_uri,
+            verdict=rollout.verdict,
+            history=shapes.history(ledger.history(rollout_id)),
+            facts=rollout.facts,
+            replicas=replicas,
+            replicas_error=error,
+            quarantine=shapes.quarantine(refused) if refused else None,
+        )
+
+    def customer(self, customer: str) -> views.CustomerView:
+        """One customer. Raises `InvalidId`, `UnknownCustomer`."""
+        check_id(customer, "customer id")
+        ledger = self.sources.ledger
+        row = ledger.onboarding(customer)
+        newest = ledger.rollouts(RolloutQuery(customer=customer, limit=1))
+        if row is None and not newest:
+            raise UnknownCustomer(f"nothing is known of customer {customer!r}: no signup, no rollout")
+        live = ledger.live(customer, newest[0].model if newest else row.model if row else DEFAULT_MODEL)
+        return views.CustomerView(
+            customer=customer,
+            onboarding=shapes.onboarding(row) if row else None,
+            live=shapes.summary(live) if live else None,
+            newest=shapes.summary(newest[0]) if newest else None,
+            freezes=tuple(shapes.freeze(entry) for entry in ledger.freezes() if entry.scope in {"fleet", customer}),
+        )
+
+    def why(self, customer: str, model: str) -> views.WhyAnswer:
+        """The explanation. Raises `InvalidId`, `UnknownCustomer`."""
+        check_id(customer, "customer id")
+        check_id(model, "model id")
+        return explain(evidence.collect(self.sources, self.fleet_reader, customer, model))
+
+    def fleet(self) -> views.FleetView:
+        """All pools and nodes."""
+        return self.fleet_reader.view()
+
+    def events(self, *, after: int, limit: int) -> views.EventPage:
+        """The newest `limit` events above `after`, oldest first."""
+        items = tuple(shapes.event(row) for row in self.sources.ledger.recent_events(limit=limit, after=after))
+        return views.EventPage(items=items, last_sequence=items[-1].sequence if items else after)
+
+    def quarantines(self) -> Sequence[views.QuarantineView]:
+        """Refused digests, newest first."""
+        return [shapes.quarantine(entry) for entry in self.sources.ledger.quarantines()]
+
+    def freezes(self) -> Sequence[views.FreezeView]:
+        """Freezes that stand."""
+        return [shapes.freeze(entry) for entry in self.sources.ledger.freezes()]
+
+    def commands(self, limit: int) -> Sequence[views.CommandView]:
+        """The audit list, newest first."""
+        return [shapes.command(row) for row in self.sources.ledger.commands(limit)]
+
+    def _replicas(self, rollout: Rollout) -> tuple[tuple[views.ReplicaView, ...], str | None]:
+        report = self.fleet_reader.pool(rollout.pool)
+        if not rollout.version:
+            return (), report.nodes_error
+        return tuple(replica_view(node, rollout.name, rollout.version) for node in report.nodes), report.nodes_error

@@ -1,0 +1,306 @@
+"""What the REST API answers with. Pure shapes: the command line reads them too.
+
+Answers may gain fields; a client must ignore those that it does not know.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from roost.contracts.acks import NodeModel
+from roost.contracts.events import Command
+from roost.contracts.rollout import Phase
+from roost.contracts.verdict import Outcome, Verdict
+
+
+class View(BaseModel):
+    """Root of the answers: immutable, tolerant of newer fields."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class StepState(StrEnum):
+    """How one step of the way stands."""
+
+    DONE = "done"
+    RUNNING = "running"
+    #: Nothing happens until something else does: a person, an earlier step.
+    WAITING = "waiting"
+    FAILED = "failed"
+    #: Not needed, or never reached.
+    SKIPPED = "skipped"
+    #: The part that knows does not answer.
+    UNKNOWN = "unknown"
+
+
+class WhyStep(View):
+    """One step from event to replica."""
+
+    #: Stable name: ``event``, ``run``, ``artifact``, ``canary``, ``approval``, ``generation``, ``replicas``,
+    #: or ``replica:<node>``.
+    key: str
+    title: str
+    state: StepState
+    #: One sentence in plain words.
+    sentence: str
+    at: AwareDatetime | None = None
+    #: Seconds since the step before it was done.
+    seconds: float | None = None
+    facts: dict[str, object] = Field(default_factory=dict)
+
+
+class Advice(View):
+    """What to do next."""
+
+    sentence: str
+    #: A command to copy, if there is one.
+    command: str | None = None
+    #: Path of a runbook in this repository.
+    runbook: str | None = None
+
+
+class WhyAnswer(View):
+    """One walk through event, run, artifact, canary, generation and each replica."""
+
+    customer: str
+    model: str
+    name: str
+    #: The whole answer in one or two sentences.
+    sentence: str
+    #: Whether every replica answers with the version that it should.
+    serving: bool
+    #: The version that the pool should answer with.
+    version: int | None = None
+    rollout_id: str | None = None
+    steps: tuple[WhyStep, ...]
+    next: Advice
+
+
+class RolloutSummary(View):
+    """One line of the list of rollouts."""
+
+    id: str
+    customer: str
+    model: str
+    name: str
+    pool: str
+    phase: Phase
+    terminal: bool
+    version: int
+    previous_version: int | None
+    run_id: str
+    digest: str
+    trained_at: AwareDatetime
+    received_at: AwareDatetime
+    entered_at: AwareDatetime
+    deadline: AwareDatetime | None
+    outcome: Outcome | None
+    reason: str
+    approved_by: str | None
+    load_generation: int | None
+    flip_generation: int | None
+    #: Milliseconds, first to last node on the new version.
+    skew_ms: float | None
+    wave_id: str | None
+
+
+class RolloutPage(View):
+    """Newest first."""
+
+    items: tuple[RolloutSummary, ...]
+    #: Pass as `before` for the next page; None on the last.
+    next_before: AwareDatetime | None = None
+
+
+class TransitionView(View):
+    """One line of a rollout's history."""
+
+    sequence: int
+    before: Phase | None
+    after: Phase
+    at: AwareDatetime
+    #: Seconds since the line before.
+    seconds: float | None
+    actor: str
+    reason: str
+    facts: dict[str, object]
+
+
+class ReplicaView(View):
+    """What one node says of one served name."""
+
+    node: str
+    reachable: bool
+    generation: int | None = None
+    #: Its `stable` version.
+    version: int | None = None
+    #: Whether it answers with this rollout's version, proved by a prediction.
+    serves: bool = False
+    load_seconds: float | None = None
+    memory_bytes: int | None = None
+    flipped_at: AwareDatetime | None = None
+    error: str | None = None
+
+
+class QuarantineView(View):
+    """A digest that is refused until somebody releases it."""
+
+    digest: str
+    customer: str
+    model: str
+    reason: str
+    actor: str
+    at: AwareDatetime
+
+
+class RolloutDetail(View):
+    """One rollout with all that is known of it."""
+
+    rollout: RolloutSummary
+    artifact_uri: str
+    verdict: Verdict | None
+    history: tuple[TransitionView, ...]
+    facts: dict[str, object]
+    replicas: tuple[ReplicaView, ...]
+    #: Why `replicas` is empty, if the nodes could not be asked.
+    replicas_error: str | None = None
+    quarantine: QuarantineView | None = None
+
+
+class NodeView(View):
+    """One node of a pool."""
+
+    node: str
+    #: The control port's ``host:port``.
+    control: str
+    rest: str
+    grpc: str
+    reachable: bool
+    generation: int | None = None
+    #: Whether its generation is older than the desired one, or it could not load all of it.
+    behind: bool = False
+    ready: bool = False
+    converged: bool = False
+    draining: bool = False
+    memory_bytes: int | None = None
+    leaked_bytes: int | None = None
+    restarts: int | None = None
+    models: tuple[NodeModel, ...] = ()
+    error: str | None = None
+
+
+class PoolModelView(View):
+    """One served name that a pool shall serve."""
+
+    name: str
+    stable: int | None
+    versions: tuple[int, ...]
+
+
+class PoolView(View):
+    """One pool: what it shall serve and what each node says."""
+
+    pool: str
+    #: Desired generation; None where the desired state could not be read.
+    generation: int | None
+    reason: str = ""
+    models: tuple[PoolModelView, ...] = ()
+    nodes: tuple[NodeView, ...] = ()
+    nodes_behind: int = 0
+    #: What could not be read, with the reason.
+    errors: tuple[str, ...] = ()
+
+
+class FleetView(View):
+    """All pools at one moment."""
+
+    at: AwareDatetime
+    pools: tuple[PoolView, ...]
+
+
+class FreezeView(View):
+    """While it stands, nothing of its scope is promoted. Scope: ``fleet`` or a customer id."""
+
+    scope: str
+    reason: str
+    actor: str
+    at: AwareDatetime
+
+
+class OnboardingView(View):
+    """Where a customer stands."""
+
+    customer: str
+    model: str
+    name: str
+    stage: str
+    event_id: str
+    signed_up_at: AwareDatetime
+    airflow_run_id: str
+    attempts: int
+    next_attempt_at: AwareDatetime | None
+    error: str | None
+
+
+class CustomerView(View):
+    """One customer: how they came, what serves them, what comes next."""
+
+    customer: str
+    onboarding: OnboardingView | None
+    live: RolloutSummary | None
+    newest: RolloutSummary | None
+    freezes: tuple[FreezeView, ...]
+
+
+class EventView(View):
+    """One event, as it goes to Kafka."""
+
+    #: Of the ledger; pass the last one as `after`.
+    sequence: int
+    id: str
+    type: str
+    subject: str
+    time: AwareDatetime
+    data: dict[str, object]
+
+
+class EventPage(View):
+    """Oldest first."""
+
+    items: tuple[EventView, ...]
+    #: Pass as `after` for what comes later.
+    last_sequence: int
+
+
+class CommandView(View):
+    """One command of a person and what became of it."""
+
+    event_id: str
+    command: Command
+    actor: str
+    reason: str
+    rollout_id: str | None
+    customer: str | None
+    model: str
+    digest: str | None
+    received_at: AwareDatetime
+    done_at: AwareDatetime | None
+    #: From accepted to done.
+    seconds: float | None
+    #: One sentence; None until the deployer has done it.
+    outcome: str | None
+
+
+class Problem(View):
+    """An error as RFC 9457 has it, with a remedy."""
+
+    type: str
+    title: str
+    status: int
+    #: What is wrong with this request.
+    detail: str
+    #: What to do about it.
+    remedy: str
+    instance: str | None = None

@@ -1,0 +1,107 @@
+"""What to do next, for `why`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from deployer.console.views import Advice, StepState, WhyStep
+from deployer.console.why.evidence import Evidence
+from roost.contracts.ids import DEFAULT_MODEL
+from roost.contracts.rollout import Phase
+from roost.ports.ledger import OnboardingStage
+
+_RUNBOOKS: Final = "docs/runbooks"
+_STUCK: Final = f"{_RUNBOOKS}/stuck-rollout.md"
+
+
+def advise(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
+    """The one thing that helps most now. Replicas come first: they are what customers meet."""
+    broken = [step for step in steps if step.key.startswith("replica:") and step.state is StepState.FAILED]
+    if broken:
+        sentence = f"{broken[0].sentence} See to that node first."
+        return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/node-behind.md")
+    if evidence.onboarding is not None and evidence.onboarding.stage is OnboardingStage.LEAVING:
+        return Advice(sentence="Nothing: the customer has left and their models are being retired.")
+    if evidence.rollout is None:
+        return _before_rollout(evidence, steps)
+    by_phase = _BY_PHASE.get(evidence.rollout.phase)
+    return by_phase(evidence) if by_phase else _under_way(evidence)
+
+
+def _before_rollout(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
+    run = next(step for step in steps if step.key == "run")
+    if run.state is StepState.FAILED:
+        sentence = "Read the run's log in Airflow, mend the cause, and train again."
+        return Advice(sentence=sentence, command=_train(evidence))
+    if run.state is StepState.UNKNOWN:
+        sentence = "See whether Airflow is up; the signup consumer goes on by itself once it is."
+        return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/airflow-down.md")
+    if run.state is StepState.DONE:
+        sentence = "The event is on its way, or the broker or the model-ready consumer is down."
+        return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/broker-down.md")
+    return Advice(sentence="Nothing: it goes on by itself. Look again in a minute.")
+
+
+def _awaiting(evidence: Evidence) -> Advice:
+    if evidence.freezes:
+        scope = evidence.freezes[0].scope
+        target = "" if scope == "fleet" else f" {scope}"
+        sentence = "It waits for the thaw. Thaw if the reason for the freeze is gone."
+        return Advice(sentence=sentence, command=f'roost thaw{target} --reason "…"', runbook=_STUCK)
+    sentence = "Read the canary's checks, then approve or reject it."
+    return Advice(sentence=sentence, command=_command("approve", evidence), runbook=_STUCK)
+
+
+def _halted(evidence: Evidence) -> Advice:
+    sentence = "It could go neither on nor back. Mend what its reason names, then retry, or roll back."
+    return Advice(sentence=sentence, command=_command("retry", evidence), runbook=_STUCK)
+
+
+def _rejected(evidence: Evidence) -> Advice:
+    sentence = "Mend what the reason names and train again; what answered before still answers."
+    return Advice(sentence=sentence, command=_train(evidence), runbook=f"{_RUNBOOKS}/rejected-artifact.md")
+
+
+def _rolled_back(evidence: Evidence) -> Advice:
+    kept = " Its digest stays refused until somebody releases it." if evidence.quarantine else ""
+    sentence = f"The version before it answers.{kept} Train again once the cause is mended."
+    return Advice(sentence=sentence, command=_train(evidence), runbook=f"{_RUNBOOKS}/rollback.md")
+
+
+def _cancelled(evidence: Evidence) -> Advice:
+    sentence = "A person said no, or nobody answered in time. Train again if it is wanted."
+    return Advice(sentence=sentence, command=_train(evidence))
+
+
+def _nothing(_evidence: Evidence) -> Advice:
+    return Advice(sentence="Nothing to do.")
+
+
+def _under_way(evidence: Evidence) -> Advice:
+    rollout = evidence.rollout
+    if rollout is not None and rollout.deadline is not None and rollout.deadline < evidence.now:
+        sentence = "Its phase's deadline has passed and nothing moved: see whether the deployer is up."
+        return Advice(sentence=sentence, command="roost status", runbook=_STUCK)
+    return Advice(sentence="Nothing: it goes on by itself. Look again in a moment.")
+
+
+def _command(verb: str, evidence: Evidence) -> str:
+    model = "" if evidence.model == DEFAULT_MODEL else f" --model {evidence.model}"
+    return f'roost {verb} {evidence.customer}{model} --reason "…"'
+
+
+def _train(evidence: Evidence) -> str:
+    return f'roost train {evidence.customer} --reason "…"'
+
+
+_BY_PHASE: Final[dict[Phase, Callable[[Evidence], Advice]]] = {
+    Phase.AWAITING_APPROVAL: _awaiting,
+    Phase.HALTED: _halted,
+    Phase.REJECTED: _rejected,
+    Phase.ROLLED_BACK: _rolled_back,
+    Phase.CANCELLED: _cancelled,
+    Phase.LIVE: _nothing,
+    Phase.SETTLED: _nothing,
+    Phase.SUPERSEDED: _nothing,
+}

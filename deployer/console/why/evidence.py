@@ -1,0 +1,96 @@
+"""What is known of one customer's model, collected for `why`. The collecting is here, the explaining is pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from deployer.console.fleet import FleetReader, PoolReport
+from deployer.console.sources import TRAINING_DAG, Sources
+from roost.contracts.errors import NotFound, WorkflowUnavailable
+from roost.contracts.rollout import Rollout, Transition
+from roost.ports.ledger import Freeze, Onboarding, Quarantine, RolloutQuery
+from roost.ports.workflow import WorkflowRun
+
+
+class UnknownCustomer(NotFound):
+    """Nothing was ever heard of that customer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything that an explanation may use. The newest rollout is the one explained."""
+
+    customer: str
+    model: str
+    now: datetime
+    onboarding: Onboarding | None
+    run: WorkflowRun | None
+    #: Why `run` is not known, where the workflow engine does not answer.
+    run_error: str | None
+    rollout: Rollout | None
+    history: Sequence[Transition]
+    #: The rollout whose version the pool should answer with.
+    live: Rollout | None
+    freezes: Sequence[Freeze]
+    quarantine: Quarantine | None
+    pool: PoolReport
+
+    @property
+    def name(self) -> str:
+        """Served name."""
+        return f"{self.customer}.{self.model}"
+
+    @property
+    def run_id(self) -> str | None:
+        """The training run behind the newest rollout, or the one that onboarding waits for."""
+        if self.rollout is not None:
+            return self.rollout.run_id
+        return self.onboarding.airflow_run_id if self.onboarding else None
+
+
+def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> Evidence:
+    """Read it all now. Parts that are down are reported within.
+
+    Raises:
+        UnknownCustomer: there is neither a signup nor a rollout of that customer and model.
+        DatabaseUnavailable: without the ledger nothing can be said.
+    """
+    ledger = sources.ledger
+    onboarding = ledger.onboarding(customer)
+    newest = ledger.rollouts(RolloutQuery(customer=customer, model=model, limit=1))
+    rollout = newest[0] if newest else None
+    if rollout is None and (onboarding is None or onboarding.model != model):
+        raise UnknownCustomer(_unknown(onboarding, customer, model))
+    run, run_error = _run(sources, rollout.run_id if rollout else onboarding.airflow_run_id if onboarding else None)
+    pool = rollout.pool if rollout else sources.pools[0]
+    return Evidence(
+        customer=customer,
+        model=model,
+        now=sources.clock.now(),
+        onboarding=onboarding,
+        run=run,
+        run_error=run_error,
+        rollout=rollout,
+        history=ledger.history(rollout.id) if rollout else (),
+        live=ledger.live(customer, model),
+        freezes=[entry for entry in ledger.freezes() if entry.scope in {"fleet", customer}],
+        quarantine=ledger.quarantined(rollout.digest) if rollout else None,
+        pool=fleet.pool(pool),
+    )
+
+
+def _run(sources: Sources, run_id: str | None) -> tuple[WorkflowRun | None, str | None]:
+    if run_id is None:
+        return None, None
+    try:
+        return sources.workflow.run(TRAINING_DAG, run_id), None
+    except WorkflowUnavailable as error:
+        return None, str(error)
+
+
+def _unknown(onboarding: Onboarding | None, customer: str, model: str) -> str:
+    if onboarding is None:
+        return f"nothing is known of customer {customer!r}: no signup, no rollout"
+    return f"customer {customer!r} has no model {model!r}; they signed up for {onboarding.model!r}"
