@@ -274,9 +274,12 @@ def _settled_and_live(world: World) -> None:
     world.promote(world.canary_run(world.vetted(world.receive("b6", 90, scope="own"))))
     tiny = world.receive("oo", 470, scope="cohort", cohort=["ev", "mq", "9e"])
     world.promote(world.canary_run(world.vetted(tiny)))
-    bad = world.promote(world.canary_run(world.vetted(world.receive("ev", 110))))
+    good = world.promote(world.canary_run(world.vetted(world.receive("ev", 110))))
+    good = world.move(good, Phase.SETTLED, 600, "bake over, previous version unloaded")
+    bad = world.promote(world.canary_run(world.vetted(world.receive("ev", 1700, "retrain-ev-2013-11"))))
     bad = world.move(bad, Phase.ROLLING_BACK, 200, "rollback asked: support reports odd scores", actor="maria")
     world.move(bad, Phase.ROLLED_BACK, 0.38, "flipped back in 0.38 s; digest quarantined", actor="maria")
+    world.serve(good)
     world.ledger.quarantine(
         Quarantine(digest=bad.digest, customer="ev", model="default", reason="support reports odd scores", actor="maria", at=bad.entered_at)
     )

@@ -6,7 +6,6 @@ never from the token, issuer, audience and expiry are required.
 
 from __future__ import annotations
 
-import getpass
 import ipaddress
 import json
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from typing import Final
 
 import jwt
 
+from deployer.console.operator import operator
 from deployer.console.problems import Refused
 from roost.contracts.errors import SettingsInvalid
 from roost.contracts.events import Command
@@ -158,14 +158,6 @@ def _local(client: str | None) -> Caller:
             _LOOPBACK_HINT,
         )
     return Caller(name=operator(), roles=frozenset(Role), verified=False)
-
-
-def operator() -> str:
-    """Name of the account that this process runs under: the default actor on one machine."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "operator"
 
 
 def is_loopback(host: str | None) -> bool:

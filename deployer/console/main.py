@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
-from roost.adapters.airflow import open_workflow
 
 from deployer.console import app, pages
 from deployer.console.sources import Sources
@@ -63,6 +62,8 @@ def serve(sources: Sources, settings: ConsoleSettings, stop: threading.Event) ->
 @contextmanager
 def wired(settings: Settings) -> Iterator[Sources]:
     """The real parts, closed at the end. Nothing connects before it is used."""
+    from roost.adapters.airflow import open_workflow
+
     clock = SystemClock()
     ledger = open_ledger(settings.database, clock)
     control = HttpNodeControl(settings.serving.control_token)

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from deployer.console.views import Problem
 from deployer.console.why.evidence import UnknownCustomer
 from roost.contracts.errors import Conflict, DatabaseUnavailable, NotFound, Permanent, Retryable, RoostError
-from roost.contracts.ids import InvalidId
+from roost.contracts.ids import ID_PATTERN, InvalidId
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -26,11 +26,13 @@ class Refused(RoostError):
         self.status, self.title, self.detail, self.remedy = status, title, detail, remedy
 
 
+_ID_RULE = "Ids are 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit."
+_SEE_DOCS = "Change the request; /docs shows what this address takes."
 _SPELLING = "Check the spelling (`roost rollouts` lists what is there), or sign them up: `roost signup CUSTOMER`."
 
 #: Error, status, title, remedy. The first that fits counts.
 _KNOWN: Sequence[tuple[type[RoostError], int, str, str]] = (
-    (InvalidId, 422, "Invalid id", "Ids are 1 to 63 of a-z, 0-9 and '-', starting with a letter or digit."),
+    (InvalidId, 422, "Invalid id", _ID_RULE),
     (UnknownCustomer, 404, "Unknown customer", _SPELLING),
     (NotFound, 404, "Not found", "Check the id; `roost rollouts` lists what is there."),
     (Conflict, 409, "Conflict", "It changed meanwhile: look again, then decide again."),
@@ -73,9 +75,10 @@ def install(app: FastAPI) -> None:
         first = found[0]
         where = ".".join(str(part) for part in first["loc"] if part not in {"query", "path", "body"}) or "body"
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-        text = str(first["msg"]).removeprefix("Value error, ")
+        text, remedy = str(first["msg"]).removeprefix("Value error, "), _SEE_DOCS
+        if first.get("ctx", {}).get("pattern") == ID_PATTERN:
+            text, remedy = f"{str(first['input'])[:80]!r} is not valid", _ID_RULE
         detail = f"{where}: {text}{more}"
-        remedy = "Change the request; /docs shows what this address takes."
         return document(_problem(422, "Invalid request", detail, remedy, request.url.path))
 
     async def http(request: Request, error: Exception) -> JSONResponse:

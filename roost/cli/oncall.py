@@ -1,9 +1,201 @@
-"""Commands of `roost`: oncall."""
+"""Commands of the on-call engineer: rollouts, events, why, and the commands that change something.
+
+Exit codes: 0 done; 1 an error, said in one line; 2 wrong usage; 3 accepted and not done within --wait; 4 the deployer
+refused it.
+"""
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
 import typer
+
+from deployer.console.operator import operator
+from deployer.console.views import CommandView, EventPage, RolloutPage, WhyAnswer
+from roost import settings
+from roost.cli import oncall_words
+from roost.cli.oncall_client import ConsoleClient, Parameters
+from roost.contracts.errors import Permanent
+from roost.contracts.events import Command
+from roost.contracts.ids import DEFAULT_MODEL
+from roost.contracts.rollout import Phase
+from roost.ports.clock import SystemClock
+
+PANEL: Final = "On call"
+EXIT_OPEN: Final = 3
+EXIT_REFUSED: Final = 4
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Customer = Annotated[str, typer.Argument(help="Customer id, such as ua.", show_default=False)]
+Target = Annotated[str | None, typer.Argument(help="Customer id.", show_default=False)]
+Scope = Annotated[str | None, typer.Argument(help="Customer id; the whole fleet without it.", show_default=False)]
+Model = Annotated[str, typer.Option(help="Model id.")]
+Rollout = Annotated[str | None, typer.Option(help="This rollout, instead of the customer's newest.")]
+Reason = Annotated[str, typer.Option(help="Why. Kept for ever, with your name.", show_default=False)]
+Actor = Annotated[str | None, typer.Option(help="Who asks; the account you are signed in with by default.")]
+Wait = Annotated[float, typer.Option(min=0, max=60, help="Seconds to wait for the outcome.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `app`."""
+    for name, function in _COMMANDS.items():
+        app.command(name, rich_help_panel=PANEL)(function)
+
+
+def rollouts(
+    customer: Annotated[str | None, typer.Option(help="Only this customer's.")] = None,
+    phase: Annotated[list[Phase] | None, typer.Option(help="Only these phases.", case_sensitive=False)] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
+    before: Annotated[str | None, typer.Option(help="Received before this instant: the next page.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rollouts, newest first."""
+    asked: Parameters = {"limit": limit}
+    if customer:
+        asked["customer"] = customer
+    if phase:
+        asked["phase"] = [each.value for each in phase]
+    if before:
+        asked["before"] = before
+    page = _client().get(RolloutPage, "rollouts", asked)
+    if as_json:
+        print(page.model_dump_json(indent=1))
+    else:
+        oncall_words.rollouts(page, SystemClock())
+
+
+def events(
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
+    after: Annotated[int, typer.Option(min=0, help="Only later than this sequence.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many of the newest.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """Events: signups, rollouts' transitions, restarts, freezes."""
+    client = _client()
+    page = client.get(EventPage, "events", {"after": after, "limit": limit})
+    show: Callable[..., None] = (lambda found: print(found.model_dump_json())) if as_json else oncall_words.event
+    for found in page.items:
+        show(found)
+    if not page.items and not follow and not as_json:
+        print("No events yet. `roost signup ua` makes the first.")
+    try:
+        last = page.last_sequence
+        while follow:
+            for found in client.follow(last):
+                show(found)
+                last = found.sequence
+    except KeyboardInterrupt:
+        return
+
+
+def why(customer: Customer, model: Model = DEFAULT_MODEL, as_json: AsJson = False) -> None:
+    """One walk through event, run, artifact, canary, generation and each replica; and what to do next."""
+    answer = _client().get(WhyAnswer, f"why/{_path(customer)}", {"model": model})
+    if as_json:
+        print(answer.model_dump_json(indent=1))
+    else:
+        oncall_words.why(answer)
+
+
+def _on_rollout(command: Command, text: str) -> Callable[..., None]:
+    def act(  # noqa: PLR0913, PLR0917 (each is one option)
+        reason: Reason,
+        customer: Target = None,
+        model: Model = DEFAULT_MODEL,
+        rollout: Rollout = None,
+        actor: Actor = None,
+        wait: Wait = 15,
+        as_json: AsJson = False,
+    ) -> None:
+        if customer is None and rollout is None:
+            raise typer.BadParameter("name a customer, or a rollout by --rollout")
+        target: dict[str, object] = {"customer": customer, "model": model, "rollout_id": rollout}
+        _send(command, target, _Asking(reason=reason, actor=actor, wait=wait, as_json=as_json))
+
+    act.__doc__ = text
+    return act
+
+
+def _on_scope(command: Command, text: str) -> Callable[..., None]:
+    def act(
+        reason: Reason, customer: Scope = None, actor: Actor = None, wait: Wait = 15, as_json: AsJson = False
+    ) -> None:
+        _send(command, {"customer": customer}, _Asking(reason=reason, actor=actor, wait=wait, as_json=as_json))
+
+    act.__doc__ = text
+    return act
+
+
+def release(  # noqa: PLR0913, PLR0917 (each is one option)
+    reason: Reason,
+    customer: Target = None,
+    model: Model = DEFAULT_MODEL,
+    digest: Annotated[str | None, typer.Option(help="sha256:…, where several are quarantined.")] = None,
+    actor: Actor = None,
+    wait: Wait = 15,
+    as_json: AsJson = False,
+) -> None:
+    """Take an artifact out of quarantine, so that it may be deployed again."""
+    if customer is None and digest is None:
+        raise typer.BadParameter("name a customer, or a digest by --digest")
+    target: dict[str, object] = {"customer": customer, "model": model, "digest": digest}
+    _send(Command.RELEASE, target, _Asking(reason=reason, actor=actor, wait=wait, as_json=as_json))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asking:
+    """What every command carries."""
+
+    reason: str
+    actor: str | None
+    wait: float
+    as_json: bool
+
+
+def _send(command: Command, target: dict[str, object], asking: _Asking) -> None:
+    clock = SystemClock()
+    started = clock.monotonic()
+    body = {name: value for name, value in target.items() if value is not None}
+    body |= {"command": command.value, "reason": asking.reason, "actor": asking.actor or operator()}
+    found = _client().post(CommandView, "commands", body, key=str(uuid.uuid4()), wait=asking.wait)
+    if asking.as_json:
+        print(found.model_dump_json(indent=1))
+    else:
+        oncall_words.command(found, clock.monotonic() - started)
+    if found.done_at is None:
+        raise typer.Exit(EXIT_OPEN)
+    if (found.outcome or "").startswith("refused"):
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def _client() -> ConsoleClient:
+    return ConsoleClient(settings.load().console)
+
+
+def _path(part: str) -> str:
+    # Only an id may become a part of an address; the console says what is wrong with any other.
+    if "/" in part or "?" in part or "#" in part or part in {"", ".", ".."}:
+        raise Permanent(f"{part!r} is not a customer id: use a-z, 0-9 and '-'")
+    return part
+
+
+_COMMANDS: Final[dict[str, Callable[..., None]]] = {
+    "rollouts": rollouts,
+    "events": events,
+    "why": why,
+    "approve": _on_rollout(Command.APPROVE, "Let a rollout that waits go on."),
+    "reject": _on_rollout(Command.REJECT, "End a rollout that waits."),
+    "rollback": _on_rollout(
+        Command.ROLLBACK, "Flip back to the previous version, and refuse this artifact from then on."
+    ),
+    "promote": _on_rollout(Command.PROMOTE, "Promote now, without waiting for the rest of the canary or of a freeze."),
+    "retry": _on_rollout(Command.RETRY, "Try a halted rollout's last step again."),
+    "release": release,
+    "freeze": _on_scope(Command.FREEZE, "Promote nothing until the thaw; what is live stays live."),
+    "thaw": _on_scope(Command.THAW, "End a freeze; of what waited only the newest per customer goes on."),
+    "pause": _on_scope(Command.PAUSE, "Let the deployer take no further step."),
+    "resume": _on_scope(Command.RESUME, "End a pause."),
+}

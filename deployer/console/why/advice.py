@@ -19,7 +19,7 @@ def advise(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
     """The one thing that helps most now. Replicas come first: they are what customers meet."""
     broken = [step for step in steps if step.key.startswith("replica:") and step.state is StepState.FAILED]
     if broken:
-        sentence = f"{broken[0].sentence} See to that node first."
+        sentence = f"See to {broken[0].title} first: customers meet it."
         return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/node-behind.md")
     if evidence.onboarding is not None and evidence.onboarding.stage is OnboardingStage.LEAVING:
         return Advice(sentence="Nothing: the customer has left and their models are being retired.")
@@ -59,13 +59,15 @@ def _halted(evidence: Evidence) -> Advice:
 
 
 def _rejected(evidence: Evidence) -> Advice:
-    sentence = "Mend what the reason names and train again; what answered before still answers."
+    before = "what answered before still answers" if evidence.live else "until then nothing of it is served"
+    sentence = f"Mend what the reason names and train again; {before}."
     return Advice(sentence=sentence, command=_train(evidence), runbook=f"{_RUNBOOKS}/rejected-artifact.md")
 
 
 def _rolled_back(evidence: Evidence) -> Advice:
     kept = " Its digest stays refused until somebody releases it." if evidence.quarantine else ""
-    sentence = f"The version before it answers.{kept} Train again once the cause is mended."
+    before = "The version before it answers." if evidence.live else "Nothing answers in its place."
+    sentence = f"{before}{kept} Train again once the cause is mended."
     return Advice(sentence=sentence, command=_train(evidence), runbook=f"{_RUNBOOKS}/rollback.md")
 
 

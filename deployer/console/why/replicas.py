@@ -55,7 +55,9 @@ def _replica(name: str, version: int | None, report: NodeReport) -> WhyStep:
     key, title = f"replica:{node}", node
     if report.state is None:
         said = f"{node} does not answer: {report.error}"
-        return WhyStep(key=key, title=title, state=StepState.FAILED, sentence=said, facts=facts)
+        # A dead node matters to this customer only where something of theirs should be on it.
+        dead = StepState.UNKNOWN if version is None else StepState.FAILED
+        return WhyStep(key=key, title=title, state=dead, sentence=said, facts=facts)
     state = report.state
     model = state.model(name)
     facts |= {"generation": state.generation, "ready": state.ready}
