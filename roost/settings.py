@@ -124,6 +124,8 @@ class ConsoleSettings(Section):
     jwks_file: Path | None = None
     issuer: str = "roost"
     audience: str = "roost-console"
+    #: Sent by `roost rollouts` and the other on-call commands, where the console asks for a token.
+    token: SecretStr | None = None
 
 
 class TrainingSettings(Section):
@@ -136,6 +138,13 @@ class TrainingSettings(Section):
     seed: int = 7
     threads: int = Field(default=2, ge=1)
     code_version: str = "dev"
+
+
+class StackSettings(Section):
+    """The local stack (`roost up`)."""
+
+    #: Name to fixed port; names that are not here get a free one. `roost up --port NAME=NUMBER` does the same.
+    ports: dict[str, int] = Field(default_factory=dict)
 
 
 class Settings(BaseSettings):
@@ -168,6 +177,7 @@ class Settings(BaseSettings):
     deployer: DeployerSettings = DeployerSettings()
     console: ConsoleSettings = ConsoleSettings()
     training: TrainingSettings = TrainingSettings()
+    stack: StackSettings = StackSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -200,6 +210,18 @@ def load() -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         path = "__".join(str(part).upper() for part in first["loc"])
         raise SettingsInvalid(f"setting ROOST_{path}: {first['msg']}") from error
+
+
+def adopt_local_stack() -> None:
+    """Let this process read the settings of the local stack in the state directory, unless a file is named already."""
+    file = Path(os.environ.get("ROOST_STATE_DIR", ".roost")) / "settings.yaml"
+    if "ROOST_SETTINGS_FILE" not in os.environ and file.is_file():
+        os.environ["ROOST_SETTINGS_FILE"] = str(file.absolute())
+
+
+def without_ours() -> dict[str, str]:
+    """The environment without any setting of Roost's or Airflow's: what the local stack's processes start from."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("ROOST_", "AIRFLOW_"))}
 
 
 class DescribedSetting(NamedTuple):

