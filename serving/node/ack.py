@@ -1,0 +1,93 @@
+"""The node's answer: composed from what it holds, published on a board that long polls wait at."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from roost.contracts.acks import NodeChange, NodeModel, NodeState, NodeVersion, VersionState
+from roost.telemetry import metrics
+from serving.node.holdings import Held, Holdings
+
+_CHANGES_KEPT: Final = 1000
+
+
+class Board:
+    """The newest `NodeState`. Safe for threads."""
+
+    def __init__(self, state: NodeState) -> None:
+        self._lock = threading.Lock()
+        self._state = state
+        self._changes: deque[NodeChange] = deque(maxlen=_CHANGES_KEPT)
+        self._listeners: set[Callable[[], None]] = set()
+
+    @property
+    def state(self) -> NodeState:
+        """The newest."""
+        with self._lock:
+            return self._state
+
+    def publish(self, state: NodeState, changes: Iterable[NodeChange] = ()) -> None:
+        """Put up a state, and tell the listeners where it differs from the last."""
+        with self._lock:
+            differs = state != self._state
+            self._state = state
+            self._changes.extend(changes)
+            listeners = tuple(self._listeners) if differs else ()
+        for listener in listeners:
+            listener()
+
+    def changes(self, *, after: int = 0) -> Sequence[NodeChange]:
+        """The latest changes of generations above `after`, oldest first."""
+        with self._lock:
+            return tuple(change for change in self._changes if change.generation > after)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener`, from any thread, after each change. Returns what ends that."""
+        with self._lock:
+            self._listeners.add(listener)
+
+        def forget() -> None:
+            with self._lock:
+                self._listeners.discard(listener)
+
+        return forget
+
+
+def models_of(holdings: Holdings) -> tuple[NodeModel, ...]:
+    """Every served name with its versions, by name."""
+    by_name: dict[str, list[Held]] = {}
+    for key in sorted(holdings.versions):
+        by_name.setdefault(key[0], []).append(holdings.versions[key])
+    return tuple(
+        NodeModel(
+            name=name,
+            versions=tuple(_version(held) for held in versions),
+            labels=dict(holdings.labels.get(name, {})),
+            flipped_at=holdings.flipped_at.get(name),
+        )
+        for name, versions in by_name.items()
+    )
+
+
+def count(state: NodeState) -> None:
+    """Set the gauges to a state."""
+    metrics.NODE_GENERATION.set(state.generation)
+    metrics.NODE_READY.set(1 if state.ready else 0)
+    metrics.NODE_MEMORY.set(state.memory_bytes or 0)
+    metrics.NODE_LEAKED.set(state.leaked_bytes or 0)
+    states = [version.state for model in state.models for version in model.versions]
+    for each in VersionState:
+        metrics.NODE_MODELS.labels(state=each.value).set(states.count(each))
+
+
+def _version(held: Held) -> NodeVersion:
+    return NodeVersion(
+        version=held.entry.version,
+        state=held.state,
+        seconds=held.seconds,
+        memory_bytes=held.memory_bytes,
+        error=held.error,
+    )

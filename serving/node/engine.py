@@ -1,0 +1,242 @@
+"""The loop that brings the children to the desired state and keeps them there.
+
+Each pass looks at everything and does what is due; nothing in it waits for one version, so that a slow or bad one
+holds up no other. One thread runs it for the node's whole life.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from roost.adapters.tf_serving import ReloadTimedOut
+from roost.contracts.acks import NodeState
+from roost.contracts.desired import DesiredState
+from roost.contracts.errors import ModelServerUnavailable
+from serving.node.ack import Board, count, models_of
+from serving.node.desired import DesiredWatch
+from serving.node.files import write_atomically
+from serving.node.gateway import Gateway
+from serving.node.intake import Intake
+from serving.node.labels import Labeller
+from serving.node.layout import Layout
+from serving.node.loading import Loader, Parts
+from serving.node.memory import MemoryMeter
+from serving.node.model_config import ModelEntry
+from serving.node.supervision import Supervisor, Tended
+from serving.node.turnover import Phase, Turnover
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks while something is on its way, and while nothing is.
+_BUSY, _IDLE = 0.01, 5.0
+#: Calls in a row that a running server may leave unanswered before it counts as wedged.
+_UNANSWERED: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the node is, and where its gateway answers."""
+
+    node: str
+    pool: str
+    rest_address: str
+    grpc_address: str
+
+
+class Engine:
+    """One node's mind. `ask_…` and `wake` are for any thread; all else is for the one that runs it."""
+
+    def __init__(
+        self, parts: Parts, gateway: Gateway, watch: DesiredWatch, intake: Intake, *, identity: Identity, layout: Layout
+    ) -> None:
+        self._parts = parts
+        self._gateway = gateway
+        self._watch = watch
+        self._intake = intake
+        self._identity = identity
+        self._layout = layout
+        self._supervisor = Supervisor(parts.server, parts.clock, self._boot)
+        self._loader = Loader(parts)
+        self._labeller = Labeller(parts)
+        self._turnover = Turnover(gateway, parts.clock)
+        self._memory = MemoryMeter()
+        self._woken = threading.Event()
+        self._up = self._gateway_up = self._served = self._loading = False
+        self._unanswered = 0
+        self._good: DesiredState | None = None
+        self.board = Board(self._state())
+
+    def wake(self) -> None:
+        """Have the next pass now."""
+        self._woken.set()
+
+    def ask_drain(self) -> None:
+        """Stop being ready and finish what is under way."""
+        self._turnover.ask(restart=False)
+        self.wake()
+
+    def ask_restart(self) -> None:
+        """The same, and come back with a fresh model server."""
+        self._turnover.ask(restart=True)
+        self.wake()
+
+    def run(self, stop: threading.Event) -> None:
+        """Go on until `stop`, then drain and end the children. `stop` alone does not wake it: call `wake` too."""
+        self._seed()
+        self._watch.start()
+        while not stop.is_set():
+            self._parts.clock.wait(self.step(), self._woken)
+            self._woken.clear()
+        self._end()
+
+    def step(self) -> float:
+        """One pass. Returns seconds until the next is due, unless woken."""
+        desired = self._watch.current
+        if desired is not self._parts.holdings.desired:
+            self._parts.holdings.take_up(desired, now=self._parts.clock.monotonic())
+            log.info("generation %d", desired.generation, extra={"action": "take_up", "generation": desired.generation})
+        self._intake.advance()
+        self._turnover.advance(self._refresh)
+        self._tend_server()
+        self._judge()
+        self._gateway_up = self._served_once() and self._gateway.tend()
+        if self._gateway_up and self._served:
+            self._turnover.returned()
+        self.publish()
+        return self._pause()
+
+    def publish(self) -> None:
+        """Put the state on the board."""
+        state = self._state()
+        changes, self._labeller.changes = self._labeller.changes, []
+        if state != self.board.state:
+            count(state)
+        self.board.publish(state, changes)
+
+    def _seed(self) -> None:
+        try:
+            good = DesiredState.decoded(self._layout.good.read_bytes())
+        except FileNotFoundError:
+            good = DesiredState.empty(self._identity.pool)
+        except (OSError, ValidationError) as error:
+            log.warning("%s is not used: %s", self._layout.good, error, extra={"action": "seed"})
+            good = DesiredState.empty(self._identity.pool)
+        now = self._parts.clock.monotonic()
+        self._parts.holdings.seed(good, self._parts.cache, now=now)
+        self._parts.holdings.take_up(self._watch.current, now=now)
+
+    def _boot(self) -> Sequence[ModelEntry]:
+        holdings = self._parts.holdings
+        return holdings.entries(self._parts.cache, lambda held: held.trusted and not held.alone, holdings.boot_labels)
+
+    def _tend_server(self) -> None:
+        tended = self._supervisor.tend()
+        if tended is Tended.LOST:
+            self._lost(tended)
+        if tended is Tended.CAME_UP:
+            self._up, self._unanswered = True, 0
+            self._parts.holdings.came_up(self._supervisor.booted, now=self._parts.clock.monotonic())
+            self._memory.started(self._parts.server.resident_bytes(), self._parts.holdings)
+        if not self._up:
+            return
+        try:
+            self._converge()
+            self._unanswered = 0
+        except ReloadTimedOut as error:
+            self._lost(self._supervisor.replace("wedged", str(error), at_once=True), what="hung")
+        except ModelServerUnavailable as error:
+            self._unanswered += 1
+            if self._unanswered >= _UNANSWERED:
+                self._lost(self._supervisor.replace("unanswering", str(error), at_once=True), what="hung")
+
+    def _converge(self) -> None:
+        # Labels first: what is proved must not wait behind a load. And again after, for what has just been proved.
+        self._labeller.move()
+        self._loader.start()
+        self._loading = self._loader.watch()
+        self._labeller.move()
+        if self._labeller.error is not None:
+            self._loader.audit()
+        if self._labeller.unload():
+            self._memory.unloaded()
+            self._parts.cache.trim()
+
+    def _refresh(self) -> None:
+        self._gateway_up = False
+        self._lost(self._supervisor.replace("restart", "asked for", at_once=False))
+
+    def _lost(self, _: Tended, what: str = "died") -> None:
+        was_up, self._up, self._served = self._up, False, False
+        suspects = self._parts.holdings.lose_server()
+        if was_up and self._turnover.phase is not Phase.RETURNING:
+            self._loader.blame(suspects, what)
+        self.wake()
+
+    def _judge(self) -> None:
+        if not (self._up and self._parts.holdings.settled() and self._watch.answered):
+            return
+        self._served = self._served or not any(
+            held.retry_at is not None for held in self._parts.holdings if held.wanted
+        )
+        good = self._parts.holdings.good()
+        if good != self._good:
+            try:
+                write_atomically(self._layout.good, good.encoded())
+            except OSError as error:
+                log.warning("%s is not kept: %s", self._layout.good, error.strerror, extra={"action": "keep_good"})
+            self._good = good
+
+    def _served_once(self) -> bool:
+        # A new node's gateway starts when there is something behind it; later it stays, and bridges short gaps.
+        return self._served or self._gateway_up
+
+    def _pause(self) -> float:
+        if self._up and self._loading:
+            return _BUSY
+        waits = [self._supervisor.seconds_to_next(), self._intake.seconds_to_next()]
+        waits.append(0.05 if self._served and not self._gateway_up else None)
+        waits.append(0.05 if self._turnover.phase is not Phase.SERVING else None)
+        waits.append(0.2 if self._parts.holdings.left_stable or self._labeller.error or self._unanswered else None)
+        return min(wait for wait in [*waits, _IDLE] if wait is not None)
+
+    def _state(self) -> NodeState:
+        holdings, resident = self._parts.holdings, self._parts.server.resident_bytes()
+        settled = self._up and self._watch.answered and holdings.settled()
+        failed = any(held.error is not None for held in holdings if held.wanted)
+        draining = self._turnover.phase is not Phase.SERVING
+        return NodeState(
+            node=self._identity.node,
+            pool=self._identity.pool,
+            generation=holdings.desired.generation,
+            settled=settled,
+            converged=settled and not failed,
+            ready=self._up and self._served and self._gateway_up and not draining,
+            draining=draining,
+            models=models_of(holdings),
+            rest_address=self._identity.rest_address,
+            grpc_address=self._identity.grpc_address,
+            model_server_pid=self._parts.server.pid,
+            memory_bytes=resident,
+            leaked_bytes=self._memory.leaked(resident, holdings),
+            restarts=self._supervisor.restarts,
+            error=self._error(),
+        )
+
+    def _error(self) -> str | None:
+        down = None if self._up else self._supervisor.cause
+        return self._watch.error or self._labeller.error or down
+
+    def _end(self) -> None:
+        if self._turnover.phase is Phase.SERVING and self._gateway_up:
+            self._turnover.begin()
+            self.publish()
+            while not self._turnover.quiet():
+                self._parts.clock.wait(0.05)
+        self._gateway.stop()
+        self._supervisor.stop()

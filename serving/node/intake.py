@@ -1,0 +1,67 @@
+"""Has wanted versions downloaded, and failed downloads tried again with back-off."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from roost.contracts.acks import VersionState
+from roost.contracts.errors import Retryable, RoostError
+from roost.ports.clock import Clock
+from serving.node.cache import DiskCache
+from serving.node.holdings import Held, Holdings
+from serving.node.sync import Downloads
+
+log = logging.getLogger(__name__)
+
+#: Failures of a kind that passes, before the version counts as failed. It is tried again all the same.
+_PATIENCE: Final = 3
+_FIRST, _LONGEST = 1.0, 60.0
+
+
+class Intake:
+    """Brings versions from PENDING to LOADING."""
+
+    def __init__(self, holdings: Holdings, downloads: Downloads, cache: DiskCache, clock: Clock) -> None:
+        self._holdings = holdings
+        self._downloads = downloads
+        self._cache = cache
+        self._clock = clock
+
+    def advance(self) -> None:
+        """Take what has ended, start what is due."""
+        for key, error in self._downloads.finished().items():
+            held = self._holdings.versions.get(key)
+            if held is not None and held.state is VersionState.DOWNLOADING:
+                self._ended(held, error)
+        now = self._clock.monotonic()
+        for held in self._holdings:
+            due = held.retry_at is not None and held.retry_at <= now and not held.loaded
+            if held.wanted and (held.state is VersionState.PENDING or due):
+                self._start(held)
+
+    def seconds_to_next(self) -> float | None:
+        """Until a download is due again, or None."""
+        due = [held.retry_at for held in self._holdings if held.retry_at is not None and held.wanted]
+        return max(0.0, min(due) - self._clock.monotonic()) if due else None
+
+    def _start(self, held: Held) -> None:
+        if held.retry_at is not None:
+            self._cache.remove(held.key)
+        held.retry_at = None
+        held.state = VersionState.DOWNLOADING
+        self._downloads.start(held.name, held.entry)
+
+    def _ended(self, held: Held, error: RoostError | None) -> None:
+        if error is None and self._cache.holds(held.key, held.entry.digest):
+            held.state, held.error = VersionState.LOADING, None
+            return
+        held.attempts += 1
+        retry_at = self._clock.monotonic() + min(_LONGEST, _FIRST * 2.0 ** (held.attempts - 1))
+        text = str(error or "it was downloaded for another digest")
+        if isinstance(error, Retryable) and held.attempts < _PATIENCE:
+            held.error, held.retry_at = text, retry_at
+        else:
+            held.fail(text, retry_at=retry_at)
+        facts = {"action": "download_failed", "model": held.name, "version": held.entry.version}
+        log.warning("%s version %d is not fetched: %s", *held.key, text, extra=facts)

@@ -1,0 +1,197 @@
+"""Has versions loaded by the model server, watches them come, and proves each."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from roost.adapters.tf_serving import LoadState
+from roost.contracts.acks import VersionState
+from roost.contracts.errors import ModelServerUnavailable, Permanent
+from roost.ports.clock import Clock
+from roost.telemetry import metrics
+from serving.node.cache import DiskCache
+from serving.node.holdings import Held, Holdings
+from serving.node.model_server import ModelServer
+from serving.node.proof import Proof
+from serving.node.workers import Workers
+
+log = logging.getLogger(__name__)
+
+#: Versions given to the server in one reload. It loads about ten a second, and a reload waits for names that are new.
+_BATCH: Final = 64
+_PROOFS_AT_ONCE: Final = 4
+#: A server that looks at its disk once a second may need this long to begin a version again that it has ended before.
+_RESTART_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What works on the holdings share this."""
+
+    holdings: Holdings
+    server: ModelServer
+    cache: DiskCache
+    proof: Proof
+    clock: Clock
+    #: Seconds that a reload, and the load of a version, may take.
+    deadline: float
+
+
+class Loader:
+    """Brings versions from LOADING to PROVEN or FAILED, without ever waiting for one of them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._workers = Workers("proof", _PROOFS_AT_ONCE)
+        self._resident_before: int | None = None
+        #: What the server said of its last reload, None where it took it.
+        self._refusal: str | None = None
+
+    def start(self) -> bool:
+        """Ask the server for what is on disk and not loaded. Returns whether there was anything to ask.
+
+        Raises:
+            ReloadTimedOut: the server is wedged.
+            ModelServerUnavailable: it is gone.
+        """
+        batch = self._next_batch()
+        if not batch:
+            return False
+        parts = self._parts
+        if not self._under_way():
+            self._resident_before = parts.server.resident_bytes()
+        for held in batch:
+            held.ended_before = self._has_ended(held)
+            held.asked = parts.clock.monotonic()
+            held.loaded = True
+        self._reload()
+        return True
+
+    def watch(self) -> bool:
+        """Look at what is loading, and prove what has come. Returns whether anything is still loading.
+
+        Raises:
+            ModelServerUnavailable: the server is gone.
+        """
+        loading = self._under_way()
+        came = [held for held in loading if self._has_come(held)]
+        if came:
+            self._prove(came)
+        return any(held.state is VersionState.LOADING for held in loading)
+
+    def audit(self) -> None:
+        """Ask the server for the status of all that passes for proven; what it no longer has is loaded again.
+
+        Raises:
+            ModelServerUnavailable: the server is gone.
+        """
+        for held in self._parts.holdings:
+            if held.proven and held.loaded and not self._is_available(held):
+                held.state, held.loaded = VersionState.LOADING, False
+                log.warning("%s version %d was lost", *held.key, extra={"action": "version_lost", "model": held.name})
+
+    def blame(self, suspects: list[Held], what: str) -> None:
+        """The server died or hung while these were loading: a single one is guilty, several are tried one by one."""
+        if len(suspects) == 1:
+            self._fail(suspects[0], f"the model server {what} while this version was loading")
+        for held in suspects:
+            held.alone = True
+
+    def _next_batch(self) -> list[Held]:
+        waiting = [held for held in self._parts.holdings if held.state is VersionState.LOADING and not held.loaded]
+        together = [held for held in waiting if not held.alone]
+        if together:
+            return together[:_BATCH]
+        return waiting[:1] if not self._under_way() else []
+
+    def _under_way(self) -> list[Held]:
+        return [held for held in self._parts.holdings if held.loaded and held.state is VersionState.LOADING]
+
+    def _reload(self) -> None:
+        parts = self._parts
+        entries = parts.holdings.entries(parts.cache, lambda held: held.loaded, parts.holdings.labels)
+        self._refusal = None
+        try:
+            parts.server.reload(entries, deadline=parts.deadline)
+        except Permanent as error:
+            # What has come all the same, and what has not, the status of each version tells.
+            self._refusal = str(error)
+
+    def _is_available(self, held: Held) -> bool:
+        status = self._parts.server.status(*held.key)
+        return status is not None and status.state is LoadState.AVAILABLE
+
+    def _has_ended(self, held: Held) -> bool:
+        status = self._parts.server.status(*held.key)
+        return status is not None and status.state is LoadState.END
+
+    def _has_come(self, held: Held) -> bool:
+        now = self._parts.clock.monotonic()
+        status = self._parts.server.status(*held.key)
+        state = status.state if status else LoadState.UNKNOWN
+        if state is LoadState.AVAILABLE:
+            return True
+        if state in {LoadState.START, LoadState.LOADING}:
+            held.ended_before = False
+        stale = held.ended_before and now - held.asked < _RESTART_SECONDS
+        if status and status.state is LoadState.END and status.error and not stale:
+            self._fail(held, status.error)
+        elif now - held.asked > self._parts.deadline:
+            said = (status.error if status else None) or self._refusal or "without an error"
+            self._fail(held, f"not available after {self._parts.deadline:g} s: {state}, {said}")
+        return False
+
+    def _prove(self, came: list[Held]) -> None:
+        parts = self._parts
+        answers = [self._workers.submit(partial(parts.proof.by_version, held.key)) for held in came]
+        gone: ModelServerUnavailable | None = None
+        proven = []
+        for held, answer in zip(came, answers, strict=True):
+            try:
+                answer.result()
+                proven.append(held)
+            except Permanent as error:
+                self._fail(held, str(error))
+            except ModelServerUnavailable as error:
+                gone = error
+        if gone is not None:
+            raise gone
+        self._welcome(proven)
+
+    def _welcome(self, proven: list[Held]) -> None:
+        now, resident = self._parts.clock.monotonic(), self._parts.server.resident_bytes()
+        before, self._resident_before = self._resident_before, resident
+        for held in proven:
+            held.state, held.error, held.alone, held.trusted = VersionState.PROVEN, None, False, True
+            if held.seconds is None:
+                held.seconds = round(now - held.began, 4)
+                metrics.NODE_LOAD.observe(held.seconds)
+            if resident is not None and before is not None and held.memory_bytes is None:
+                held.memory_bytes = max(0, resident - before) // len(proven)
+            log.info(
+                "%s version %d is proven",
+                held.name,
+                held.entry.version,
+                extra={
+                    "action": "version_proven",
+                    "model": held.name,
+                    "version": held.entry.version,
+                    "s": held.seconds,
+                },
+            )
+
+    def _fail(self, held: Held, error: str) -> None:
+        key = held.key
+        if self._parts.cache.intact(key):
+            held.fail(error)
+        else:
+            held.fail(f"its cached files are damaged and will be fetched again ({error})", retry_at=0.0)
+        log.warning(
+            "%s version %d failed: %s",
+            *key,
+            held.error,
+            extra={"action": "version_failed", "model": held.name, "version": held.entry.version},
+        )

@@ -1,0 +1,176 @@
+"""Starts a node: everything is put together here."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import re
+import socket
+import threading
+from dataclasses import dataclass
+from typing import IO, Final
+
+from roost.adapters.gcs import open_store
+from roost.contracts.errors import SettingsInvalid
+from roost.ports.clock import SystemClock
+from roost.ports.object_store import ObjectStore
+from roost.settings import Settings
+from serving.gateway.config import GatewayConfig
+from serving.node.cache import DiskCache
+from serving.node.control import ControlServer, listening, make_app
+from serving.node.desired import DesiredReader, DesiredWatch
+from serving.node.engine import Engine, Identity
+from serving.node.files import write_atomically
+from serving.node.gateway import EnvoyGateway
+from serving.node.holdings import Holdings
+from serving.node.intake import Intake
+from serving.node.layout import Layout
+from serving.node.loading import Parts
+from serving.node.model_server import TfModelServer, find_program
+from serving.node.proof import Proof
+from serving.node.sync import Downloads, Fetcher
+from serving.node.sync_only import Patience, fill
+
+log = logging.getLogger(__name__)
+
+_MB: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeOptions:
+    """The command line. Addresses are ``host:port``; port 0 takes a free one."""
+
+    pool: str
+    #: None takes the host's name.
+    name: str | None = None
+    control: str = "127.0.0.1:0"
+    rest: str = "127.0.0.1:0"
+    grpc: str = "127.0.0.1:0"
+    #: Fill the cache, write the configuration, and end.
+    sync_only: bool = False
+
+
+def run(settings: Settings, options: NodeOptions, stop: threading.Event) -> None:
+    """Run a node until `stop`, then drain. Must be called from a thread that lives as long as the process.
+
+    Raises:
+        RoostError: it cannot start; the text names the setting and the remedy.
+    """
+    name = options.name or re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")
+    layout = Layout.of(settings.state_dir, options.pool, name)
+    with _locked(layout):
+        store = open_store(settings.storage)
+        if options.sync_only:
+            fill(
+                store,
+                layout,
+                options.pool,
+                limit_bytes=int(settings.serving.cache_mb * _MB),
+                patience=Patience(stop=stop),
+            )
+        else:
+            _serve(settings, options, name, layout=layout, store=store, stop=stop)
+
+
+def _serve(
+    settings: Settings, options: NodeOptions, name: str, *, layout: Layout, store: ObjectStore, stop: threading.Event
+) -> None:
+    control = ControlServer(options.control, settings.serving.control_token)
+    rest, grpc = _free(options.rest, "REST address"), _free(options.grpc, "gRPC address")
+    upstream = _free("127.0.0.1:0", "model server's REST address")
+    gateway_config = GatewayConfig(
+        rest=rest,
+        grpc=grpc,
+        upstream_grpc_socket=layout.model_server_socket,
+        upstream_rest=upstream,
+        admin_socket=layout.envoy_socket,
+        settings=settings.gateway,
+        work_dir=layout.gateway,
+    )
+    gateway = EnvoyGateway(gateway_config, settings.serving.envoy, SystemClock())
+    server = TfModelServer(
+        find_program(settings.serving.model_server),
+        layout,
+        rest_port=int(upstream.rpartition(":")[2]),
+        load_threads=settings.serving.load_threads,
+    )
+    identity = Identity(node=name, pool=options.pool, rest_address=rest, grpc_address=grpc)
+    children = _Children(server=server, gateway=gateway)
+    engine, watch = _engine(settings, layout, store, children=children, identity=identity)
+    server.on_exit = gateway.on_exit = engine.wake
+    server.going_on = lambda: not stop.is_set()
+    addresses = {"node": name, "pool": options.pool, "control": control.address, "rest": rest, "grpc": grpc}
+    write_atomically(layout.addresses, json.dumps(addresses).encode())
+    log.info("node %s of pool %s", name, options.pool, extra={"action": "listen", **addresses})
+    control.start(make_app(engine, watch, settings.serving.control_token))
+    _wake_at(stop, engine)
+    try:
+        engine.run(stop)
+    finally:
+        control.stop()
+        layout.addresses.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Children:
+    server: TfModelServer
+    gateway: EnvoyGateway
+
+
+def _engine(
+    settings: Settings, layout: Layout, store: ObjectStore, *, children: _Children, identity: Identity
+) -> tuple[Engine, DesiredWatch]:
+    clock = SystemClock()
+    reader = DesiredReader(store, identity.pool, layout.desired)
+    holdings = Holdings(desired=reader.current)
+    cache = DiskCache(layout.cache, limit_bytes=int(settings.serving.cache_mb * _MB), in_use=holdings.in_use)
+    woken: list[Engine] = []
+
+    def wake() -> None:
+        for engine in woken:
+            engine.wake()
+
+    watch = DesiredWatch(reader, poll_seconds=settings.serving.poll_seconds, clock=clock, wake=wake)
+    downloads = Downloads(Fetcher(store, cache, layout.incoming), wake)
+    parts = Parts(
+        holdings=holdings,
+        server=children.server,
+        cache=cache,
+        # On a canary node the deployer's checks judge the answers, each by its name.
+        proof=Proof(children.server, cache, finite=identity.pool != settings.serving.canary_pool),
+        clock=clock,
+        deadline=settings.serving.reload_deadline_seconds,
+    )
+    intake = Intake(holdings, downloads, cache, clock)
+    engine = Engine(parts, children.gateway, watch, intake, identity=identity, layout=layout)
+    woken.append(engine)
+    return engine, watch
+
+
+def _wake_at(stop: threading.Event, engine: Engine) -> None:
+    def wait() -> None:
+        stop.wait()
+        engine.wake()
+
+    threading.Thread(target=wait, name="stop", daemon=True).start()
+
+
+def _locked(layout: Layout) -> IO[bytes]:
+    """Hold the node's lock; closing the file gives it back, and so does the end of the process."""
+    file = layout.lock.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise SettingsInvalid(
+            f"another node runs on {layout.root}: give this one another --name, or end that one"
+        ) from error
+    return file
+
+
+def _free(address: str, what: str) -> str:
+    """The address with a port that is free now. Raises SettingsInvalid where it is taken."""
+    host, _, port = address.rpartition(":")
+    with listening(host, port, what) as bound:
+        return f"{host}:{bound.getsockname()[1]}"

@@ -1,0 +1,192 @@
+"""The model server as a child: started with a configuration file, spoken to over its Unix socket."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Protocol
+
+import serving
+from roost.adapters.tf_serving import Answer, LoadStatus, ModelServerClient
+from roost.contracts.errors import ModelServerUnavailable, SettingsInvalid
+from roost.ports.serving import Tensors
+from serving.node.child import Child
+from serving.node.files import write_atomically
+from serving.node.layout import Layout
+from serving.node.model_config import ModelEntry, render, render_text
+
+#: How long one look may wait for a server that is starting. Seconds.
+_CONNECT_SECONDS: Final = 0.05
+_MONITORING: Final = b'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
+
+
+class ServerState(StrEnum):
+    """State of the child."""
+
+    #: Not started, or ended.
+    DOWN = "down"
+    #: Runs; does not take calls yet.
+    STARTING = "starting"
+    #: Takes calls.
+    UP = "up"
+
+
+class ModelServer(Protocol):
+    """One model server that is ours to start and end.
+
+        start() ──▶ STARTING ──▶ UP ──▶ DOWN (by itself, or stop())
+
+    Calls raise `ModelServerUnavailable` where it is not up or does not answer in time.
+    """
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+
+    def start(self, entries: Sequence[ModelEntry]) -> None:
+        """Start it on these models; returns at once."""
+
+    def state(self) -> ServerState:
+        """Where it stands now."""
+
+    def stop(self, grace_seconds: float) -> None:
+        """End it: asked first, and killed after that time. Returns once it is gone."""
+
+    def epitaph(self) -> str:
+        """How it ended, and its last words."""
+
+    def resident_bytes(self) -> int | None:
+        """Its resident set."""
+
+    def reload(self, entries: Sequence[ModelEntry], *, deadline: float) -> None:
+        """Replace the list of models. Raises `ReloadTimedOut` past `deadline`, `Permanent` where it is refused."""
+
+    def status(self, name: str, version: int) -> LoadStatus | None:
+        """State of one version, None where it is unknown."""
+
+    def predict(self, name: str, inputs: Tensors, *, version: int | None, signature: str) -> Answer:
+        """One prediction, by version or, with None, by the label ``stable``. Raises `Permanent` where it is refused."""
+
+
+class TfModelServer:
+    """`tensorflow_model_server`, or Roost's stand-in, which takes the same command line."""
+
+    def __init__(self, program: Sequence[str], layout: Layout, *, rest_port: int, load_threads: int) -> None:
+        """`program` is the beginning of the command line. Its REST API listens at `rest_port`."""
+        self._program = tuple(program)
+        self._layout = layout
+        self._rest_port = rest_port
+        self._load_threads = load_threads
+        self._child: Child | None = None
+        self._client: ModelServerClient | None = None
+        self._connected = False
+        #: Called, from another thread, when the child has ended.
+        self.on_exit: Callable[[], None] = lambda: None
+        #: Asked while a reload is under way: whether the node goes on.
+        self.going_on: Callable[[], bool] = lambda: True
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._child.pid if self._child and self._child.exit_code is None else None
+
+    def start(self, entries: Sequence[ModelEntry]) -> None:
+        """Start it. Must be called from a thread that lives as long as the node; see `Child`."""
+        write_atomically(self._layout.boot_config, render_text(entries).encode())
+        write_atomically(self._layout.monitoring_config, _MONITORING)
+        self._layout.model_server_socket.unlink(missing_ok=True)
+        self._connected = False
+        # The packages of this very node, wherever it was started from.
+        roots = [str(Path(serving.__path__[0]).parent), os.environ.get("PYTHONPATH", "")]
+        self._child = Child(
+            [*self._program, *self._flags()],
+            log=self._layout.logs / "model-server.log",
+            on_exit=self.on_exit,
+            env={"PYTHONPATH": os.pathsep.join(filter(None, roots)), "TF_CPP_MIN_LOG_LEVEL": "1"},
+        )
+
+    def state(self) -> ServerState:
+        """Where it stands now. While it starts this waits a moment for the connection."""
+        if self._child is None or self._child.exit_code is not None:
+            self._disconnect()
+            return ServerState.DOWN
+        if not self._connected and self._layout.model_server_socket.exists():
+            self._client = self._client or ModelServerClient(f"unix:{self._layout.model_server_socket}")
+            self._connected = self._client.answers(deadline=_CONNECT_SECONDS)
+        return ServerState.UP if self._connected else ServerState.STARTING
+
+    def stop(self, grace_seconds: float) -> None:
+        """End it."""
+        if self._child is not None:
+            if grace_seconds > 0:
+                self._child.terminate(grace_seconds)
+            else:
+                self._child.kill()
+        self._disconnect()
+
+    def epitaph(self) -> str:
+        """How it ended, and its last words."""
+        if self._child is None:
+            return "it was never started"
+        return f"exit code {self._child.exit_code}; its log ends: {self._child.last_words()}"
+
+    def resident_bytes(self) -> int | None:
+        """Its resident set."""
+        return self._child.resident_bytes() if self._child else None
+
+    def reload(self, entries: Sequence[ModelEntry], *, deadline: float) -> None:
+        """Replace the list of models."""
+        self._connection().reload(render(entries), deadline=deadline, wanted=self.going_on)
+
+    def status(self, name: str, version: int) -> LoadStatus | None:
+        """State of one version."""
+        return self._connection().status(name, version, deadline=10)
+
+    def predict(self, name: str, inputs: Tensors, *, version: int | None, signature: str) -> Answer:
+        """One prediction."""
+        return self._connection().predict(name, inputs, version=version, signature=signature, deadline=30)
+
+    def _flags(self) -> list[str]:
+        return [
+            # No TCP port: whoever reaches gRPC can also reload.
+            "--port=0",
+            f"--grpc_socket_path={self._layout.model_server_socket}",
+            f"--rest_api_port={self._rest_port}",
+            f"--model_config_file={self._layout.boot_config}",
+            f"--monitoring_config_file={self._layout.monitoring_config}",
+            "--file_system_poll_wait_seconds=1",
+            # Loads beside the manager's own thread, and no retries: one bad model must not hold up the others.
+            f"--num_load_threads={self._load_threads}",
+            "--max_num_load_retries=0",
+            # Needed to start with labels in the file; a reload still refuses a label that moves to what is not there.
+            "--allow_version_labels_for_unavailable_models=true",
+        ]
+
+    def _connection(self) -> ModelServerClient:
+        if self._client is None:
+            raise ModelServerUnavailable("the model server is not running")
+        return self._client
+
+    def _disconnect(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client, self._connected = None, False
+
+
+def find_program(setting: str) -> list[str]:
+    """The model server's program: the setting's, the one on PATH, or Roost's own.
+
+    Raises:
+        SettingsInvalid: the setting names a program that is not there.
+    """
+    if setting != "auto":
+        found = shutil.which(setting)
+        if found is None:
+            raise SettingsInvalid(f"ROOST_SERVING__MODEL_SERVER names {setting}, which is no program; or leave it auto")
+        return [found]
+    found = shutil.which("tensorflow_model_server")
+    return [found] if found else [sys.executable, "-m", "serving.model_server"]

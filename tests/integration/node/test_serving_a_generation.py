@@ -1,0 +1,53 @@
+"""From the desired object to answers through the gateway, on real parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from roost.contracts.acks import VersionState
+from tests.integration.node.world import RunningNode, Shelf
+
+pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
+
+
+def test_a_new_node_serves_the_current_generation_before_it_is_ready(
+    shelf: Shelf, make_node: Callable[..., RunningNode]
+):
+    shelf.put("ua.default", 1, "one")
+    generation = shelf.desire({"ua.default": ([1], {"stable": 1})})
+    node = make_node()
+    node.start()
+    assert not node.ready()
+    state = node.settle(generation, nudge=False)
+    node.await_ready()
+    assert state.converged
+    assert state.serves("ua.default", 1)
+    assert state.model("ua.default").flipped_at is not None
+    assert node.answer("ua.default") == 1.0
+    assert node.rest("ua.default") == 1.0
+
+
+def test_a_promotion_loads_then_flips_then_unloads(shelf: Shelf, make_node: Callable[..., RunningNode]):
+    shelf.put("ua.default", 1, "one")
+    shelf.put("ua.default", 2, "two")
+    shelf.desire({"ua.default": ([1], {"stable": 1})})
+    node = make_node()
+    node.start()
+    node.await_ready()
+    loaded = node.settle(shelf.desire({"ua.default": ([1, 2], {"stable": 1})}))
+    assert loaded.model("ua.default").state_of(2).state is VersionState.PROVEN
+    assert node.answer("ua.default") == 1.0
+    flipped = node.settle(shelf.desire({"ua.default": ([1, 2], {"stable": 2, "previous": 1})}))
+    assert flipped.serves("ua.default", 2)
+    assert flipped.model("ua.default").labels == {"stable": 2, "previous": 1}
+    assert flipped.model("ua.default").flipped_at > state_flipped(loaded)
+    assert node.answer("ua.default") == 2.0
+    assert node.answer("ua.default", version=1) == 1.0
+    settled = node.settle(shelf.desire({"ua.default": ([2], {"stable": 2})}))
+    assert [entry.version for entry in settled.model("ua.default").versions] == [2]
+
+
+def state_flipped(state):
+    return state.model("ua.default").flipped_at

@@ -1,0 +1,31 @@
+"""Writes tiny SavedModels, one directory each. Run as a program, so that no test process imports TensorFlow."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+#: Name of the directory to what the model multiplies its input by.
+FACTORS = {"one": 1.0, "two": 2.0, "three": 3.0, "nan": float("nan")}
+
+
+def main(root: Path) -> None:
+    """Export each factor's model below `root`."""
+    import tensorflow as tf
+
+    class Scale(tf.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = tf.Variable(factor)
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def scale(self, x):
+            return {"y": x * self.factor}
+
+    for name, factor in FACTORS.items():
+        module = Scale(factor)
+        tf.saved_model.save(module, str(root / name), signatures={"serving_default": module.scale})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
