@@ -1,0 +1,149 @@
+"""The front: one address before all replicas of a pool, where no Kubernetes Service stands there.
+
+It sends each request to a replica whose node says that it is ready, and asks another one where a replica broke off.
+A prediction changes nothing, so asking twice is safe; but a request may be what killed the first replica, hence two
+replicas at most are asked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from roost.contracts.errors import SettingsInvalid
+from roost.ports.serving import NodeAddress
+from roost.settings import GatewaySettings
+from serving.gateway import filters
+from serving.gateway.config import Address
+from serving.gateway.messages import Message, pipe_address, socket_address, typed
+
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_PREVIOUS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+_RETRIES = 2
+#: By door: what broke off on its way, and what a replica says that is going away.
+_RETRY_ON = {
+    "rest": "connect-failure,refused-stream,reset,retriable-status-codes",
+    "grpc": "connect-failure,refused-stream,reset,cancelled,unavailable",
+}
+_HEALTH = {
+    "interval": "0.5s",
+    "no_traffic_interval": "0.5s",
+    "timeout": "1s",
+    "unhealthy_threshold": 1,
+    "healthy_threshold": 1,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontConfig:
+    """One front. Addresses are ``host:port`` with an IP literal.
+
+    Raises:
+        SettingsInvalid: on creation, naming what cannot be used.
+    """
+
+    rest: str
+    grpc: str
+    nodes: Sequence[NodeAddress]
+    admin_socket: Path
+    settings: GatewaySettings
+
+    def __post_init__(self) -> None:
+        Address.parse(self.rest, "front rest")
+        Address.parse(self.grpc, "front grpc")
+        if not self.nodes:
+            raise SettingsInvalid("the front has no node to send requests to: list the pool's nodes first")
+
+
+def render_front(config: FrontConfig) -> str:
+    """The configuration as JSON text, ready for ``envoy -c``. The same input gives the same bytes."""
+    doors = ("rest", "grpc")
+    document: Message = {
+        "node": {"id": "roost-front", "cluster": "roost"},
+        "admin": {"address": pipe_address(str(config.admin_socket.absolute()), mode=0o600)},
+        "static_resources": {
+            "listeners": [_listener(config, door) for door in doors],
+            "clusters": [_cluster(config, door) for door in doors],
+        },
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _listener(config: FrontConfig, door: str) -> Message:
+    where = Address.parse(config.rest if door == "rest" else config.grpc, door)
+    manager: Message = {
+        "stat_prefix": door,
+        "codec_type": "AUTO" if door == "rest" else "HTTP2",
+        "server_name": "roost",
+        "route_config": _routes(door),
+        "http_filters": [filters.networks(config.settings), filters.router()],
+        "common_http_protocol_options": {"idle_timeout": "300s"},
+        "request_headers_timeout": "10s",
+        "use_remote_address": True,
+        "preserve_external_request_id": True,
+    }
+    if door == "rest":
+        manager["local_reply_config"] = {"body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+    chain = {
+        "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": typed(_MANAGER, manager)}]
+    }
+    return {
+        "name": door,
+        "address": socket_address(where.host, where.port),
+        # As much of a request is kept for asking again.
+        "per_connection_buffer_limit_bytes": int(config.settings.max_body_mb * 1024 * 1024),
+        "filter_chains": [chain],
+    }
+
+
+def _routes(door: str) -> Message:
+    retry: Message = {
+        "retry_on": _RETRY_ON[door],
+        "retriable_status_codes": [503],
+        "num_retries": _RETRIES,
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": typed(f"type.googleapis.com/{_PREVIOUS}", {}),
+            }
+        ],
+        "host_selection_retry_max_attempts": 5,
+        "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
+    }
+    route = {"match": {"prefix": "/"}, "route": {"cluster": door, "timeout": "30s", "retry_policy": retry}}
+    return {"name": door, "virtual_hosts": [{"name": door, "domains": ["*"], "routes": [route]}]}
+
+
+def _cluster(config: FrontConfig, door: str) -> Message:
+    protocol = {"http_protocol_options": {}} if door == "rest" else {"http2_protocol_options": {}}
+    options = {"explicit_http_config": protocol, "common_http_protocol_options": {"idle_timeout": "60s"}}
+    thresholds = {"max_connections": 1024, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 4096}
+    return {
+        "name": door,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "lb_policy": "ROUND_ROBIN",
+        # Where no replica is ready, an answer that says so is truer than one from a replica that is not.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "typed_extension_protocol_options": {_OPTIONS: typed(f"type.googleapis.com/{_OPTIONS}", options)},
+        "circuit_breakers": {"thresholds": [thresholds]},
+        "health_checks": [{**_HEALTH, "http_health_check": {"path": "/readyz"}}],
+        "load_assignment": {
+            "cluster_name": door,
+            "endpoints": [{"lb_endpoints": [_node(node, door) for node in config.nodes]}],
+        },
+    }
+
+
+def _node(node: NodeAddress, door: str) -> Message:
+    where = Address.parse(node.rest if door == "rest" else node.grpc, f"{door} of {node.node}")
+    control = Address.parse(node.control, f"control of {node.node}")
+    # The node itself knows whether it is ready, and its control port says so.
+    health = {
+        "port_value": control.port,
+        "address": {"socket_address": {"address": control.host, "port_value": control.port}},
+    }
+    return {"endpoint": {"address": socket_address(where.host, where.port), "health_check_config": health}}
