@@ -13,8 +13,8 @@ The tensor conversions need numpy only.
 
 import importlib
 import importlib.util
-import sys
 import math
+import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any

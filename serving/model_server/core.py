@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from serving.model_server.configuration import ModelList, accept, check_platform
@@ -14,7 +13,7 @@ from serving.model_server.lifecycle import Lifecycle, LoadingPolicy
 from serving.model_server.loading import Loader
 from serving.model_server.servable import Servable
 from serving.model_server.serving_map import ModelRequest, ServingVersions, check_labels
-from serving.model_server.statuses import StatusError, Code, invalid_argument, not_found
+from serving.model_server.statuses import Code, StatusError, invalid_argument, not_found
 from serving.model_server.version_states import State, StateBoard, VersionState, failure_text
 
 _LOG = logging.getLogger(__name__)

@@ -67,7 +67,7 @@ class DiskSource:
                 try:
                     found = find_versions(entry.base_path)
                 except OSError as error:
-                    _LOG.error(  # noqa: TRY400  (the path and the reason say all)
+                    _LOG.error(
                         "Could not find base path %s for servable %s: %s", entry.base_path, entry.name, error.strerror
                     )
                     return

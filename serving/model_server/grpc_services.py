@@ -72,7 +72,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):  # type: ignore
                 )
             self._core.reload(request.config, still_wanted=context.is_active)
         except StatusError as error:
-            _LOG.error("ReloadConfig failed: %s", error.message)  # noqa: TRY400  (the status says all)
+            _LOG.error("ReloadConfig failed: %s", error.message)
             _abort(context, error)
         return model_management_pb2.ReloadConfigResponse(status={"error_code": int(Code.OK)})
 

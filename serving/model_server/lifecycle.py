@@ -162,7 +162,7 @@ class Lifecycle(Generic[ServableT]):
         try:
             servable = self._load_with_retries(name, version, harness)
         except StatusError as error:
-            _LOG.error("Loading servable: {name: %s version: %s} failed: %s", name, version, error)  # noqa: TRY400  (the status says all)
+            _LOG.error("Loading servable: {name: %s version: %s} failed: %s", name, version, error)
             self._fail(name, version, harness, error)
             return
         except Exception as error:

@@ -13,13 +13,13 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from roost.adapters.tf_messages import Array  # noqa: E402, I001  (registers the bare parent, before what follows)
-from tensorflow.core.framework import graph_pb2  # noqa: E402
-from tensorflow.core.protobuf import config_pb2  # noqa: E402
-from tensorflow.python.client import pywrap_tf_session as c_session  # noqa: E402
-from tensorflow.python.framework import errors_impl  # noqa: E402  (registers the exceptions that the binding raises)
+from roost.adapters.tf_messages import Array  # noqa: I001  (registers the bare parent, before what follows)
+from tensorflow.core.framework import graph_pb2
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.client import pywrap_tf_session as c_session
+from tensorflow.python.framework import errors_impl
 
-from serving.model_server.statuses import Code, StatusError  # noqa: E402
+from serving.model_server.statuses import Code, StatusError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,11 @@
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 from serving.model_server.configuration import parse_text, single_model
 from serving.model_server.core import CoreOptions, ServerCore
@@ -13,8 +16,11 @@ from serving.model_server.lifecycle import LoadingPolicy
 from serving.model_server.loading import Loader
 from serving.model_server.metrics import Metrics
 from serving.model_server.predictor import Predictor
+from serving.model_server.rest.handler import RestHandler, RestOptions
+from serving.model_server.rest.http_server import HttpServer
 from serving.model_server.runtime import RuntimeOptions
 from serving.model_server.servable import LoadOptions
+from serving.model_server.side_files import metrics_path, tls_credentials
 from serving.model_server.statuses import StatusError, invalid_argument, not_found
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +35,8 @@ class ModelServer:
         self._flags = flags
         self._metrics = Metrics()
         self._core = ServerCore(_core_options(flags), _loader(flags, self._metrics))
-        self._grpc: Any = None
+        self._grpc: grpc.Server | None = None
+        self._rest: HttpServer | None = None
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll_config, name="config-poll", daemon=True)
 
@@ -44,28 +51,52 @@ class ModelServer:
         self._core.start(config)
         predictor = Predictor(self._core, self._metrics, packed=self._flags.enable_serialization_as_tensor_content)
         self._grpc = start_grpc(self._core, predictor, _grpc_options(self._flags))
+        self._start_rest(predictor)
         if self._flags.model_config_file and self._flags.model_config_file_poll_wait_seconds > 0:
             self._poller.start()
 
     def drain(self, seconds: float) -> None:
         """Take no new request, let those under way end within so many seconds, and stop."""
         self._stopping.set()
-        stopped = self._grpc.stop(grace=seconds)
+        deadline = time.monotonic() + seconds
+        stopped = self._grpc.stop(grace=seconds) if self._grpc else None
         self._core.stop()
-        stopped.wait(timeout=seconds)
+        if self._rest:
+            self._rest.drain(seconds)
+        if stopped:
+            stopped.wait(timeout=max(0.0, deadline - time.monotonic()))
         if self._flags.grpc_socket_path:
             Path(self._flags.grpc_socket_path).unlink(missing_ok=True)
 
+    def _start_rest(self, predictor: Predictor) -> None:
+        flags = self._flags
+        if not flags.rest_api_port:
+            return
+        if flags.rest_api_port == flags.port:
+            _LOG.error("--rest_api_port cannot be same as --port. Skipped exporting HTTP/REST API.")
+            return
+        options = RestOptions(
+            metrics_path=metrics_path(flags.monitoring_config_file) if flags.monitoring_config_file else "",
+            cors=flags.rest_api_enable_cors_support,
+        )
+        handler = RestHandler(self._core, predictor, self._metrics, options)
+        self._rest = HttpServer(port=flags.rest_api_port, handle=handler.handle, threads=flags.rest_api_num_threads)
+        self._rest.start()
+        _LOG.info("Exporting HTTP/REST API at:localhost:%s ...", self._rest.port)
+
     def abandon(self) -> None:
         """Stop what `start` began before it failed."""
-        self._stopping.set()
-        self._core.stop()
+        self.drain(0.0)
 
     def _stop_early(self, stop: threading.Event) -> None:
         stop.wait()
         self._core.stop()
 
     def _first_config(self) -> Any:
+        if not self._flags.port and not self._flags.grpc_socket_path:
+            raise invalid_argument(
+                "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
+            )
         if self._flags.model_config_file:
             return read_config(self._flags.model_config_file)
         return single_model(self._flags.model_name, self._flags.model_base_path)
@@ -76,7 +107,7 @@ class ModelServer:
             try:
                 self._core.reload(read_config(self._flags.model_config_file))
             except StatusError as error:
-                _LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)  # noqa: TRY400
+                _LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
 
 
 def read_config(path: str) -> Any:
@@ -123,5 +154,6 @@ def _grpc_options(flags: Flags) -> GrpcOptions:
         socket_path=flags.grpc_socket_path,
         max_threads=flags.grpc_max_threads,
         channel_arguments=parse_channel_arguments(flags.grpc_channel_arguments),
+        credentials=tls_credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
         health_service=flags.enable_grpc_healthcheck_service,
     )

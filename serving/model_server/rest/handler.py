@@ -1,0 +1,96 @@
+"""From a REST request to its answer, whatever carries them."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from roost.adapters.tf_messages import get_model_metadata_pb2, get_model_status_pb2, model_pb2
+from serving.model_server.core import ServerCore
+from serving.model_server.metadata import SIGNATURE_DEF, get_metadata, get_status
+from serving.model_server.metrics import Metrics
+from serving.model_server.predictor import Predictor
+from serving.model_server.rest.json_answers import error_body, metadata_body, status_body
+from serving.model_server.rest.paths import parse_path
+from serving.model_server.serving_map import ModelRequest
+from serving.model_server.statuses import Code, StatusError, http_status
+
+_LOG = logging.getLogger(__name__)
+_JSON = {"content-type": "application/json"}
+_TEXT = {"content-type": "text/plain"}
+_CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST, GET",
+    "access-control-allow-headers": "Content-Type",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: _JSON)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestOptions:
+    """`metrics_path` empty: no metrics. `cors`: answers may be read by pages of any origin."""
+
+    metrics_path: str = ""
+    cors: bool = False
+
+
+class RestHandler:
+    """Answers `/v1/…`, and the metrics page where it is switched on. Safe for many threads."""
+
+    def __init__(self, core: ServerCore, predictor: Predictor, metrics: Metrics, options: RestOptions) -> None:
+        self._core = core
+        self._predictor = predictor
+        self._metrics = metrics
+        self._options = options
+
+    def handle(self, method: str, path: str, body: bytes) -> Answer:
+        """Answer one request; every refusal is an answer too."""
+        if self._options.metrics_path and path == self._options.metrics_path:
+            return Answer(status=200, body=self._metrics.page().encode(), headers=_TEXT)
+        if not path.lower().startswith("/v1/"):
+            return Answer(status=404, body=b"Not Found", headers=_TEXT)
+        if method == "OPTIONS" and self._options.cors:
+            return Answer(status=200, body=b"", headers={**_JSON, **_CORS})
+        answer = self._answer(method, path, body)
+        if self._options.cors:
+            return Answer(status=answer.status, body=answer.body, headers={**answer.headers, **_CORS})
+        return answer
+
+    def _answer(self, method: str, path: str, body: bytes) -> Answer:
+        try:
+            return Answer(status=200, body=self._body(method, path, body))
+        except StatusError as error:
+            return Answer(status=http_status(error.code), body=error_body(error))
+        except Exception as error:
+            # One request's surprise must not take the connection, let alone the server, with it.
+            _LOG.exception("REST request failed: %s %s", method, path)
+            failure = StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+            return Answer(status=500, body=error_body(failure))
+
+    def _body(self, method: str, path: str, body: bytes) -> bytes:
+        request = parse_path(method, path)
+        spec = _spec(request.model)
+        if request.action == "predict":
+            return self._predictor.predict_json(request.model, body)
+        if request.action == "status":
+            return status_body(get_status(self._core, get_model_status_pb2.GetModelStatusRequest(model_spec=spec)))
+        if request.action == "metadata":
+            asked = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
+            return metadata_body(get_metadata(self._core, asked))
+        raise StatusError(Code.UNIMPLEMENTED, f"{request.action} is not implemented by this server")
+
+
+def _spec(model: ModelRequest) -> model_pb2.ModelSpec:
+    spec = model_pb2.ModelSpec(name=model.name)
+    if model.version is not None:
+        spec.version.value = model.version
+    if model.label:
+        spec.version_label = model.label
+    return spec

@@ -1,0 +1,205 @@
+"""One HTTP/1.1 connection: bytes in, requests handled in order, bytes out.
+
+A thread per connection with a C parser measured 10,000 to 19,000 requests a second here, where the standard library's
+server did 5,000 to 7,000 and an ASGI server with a pool of threads 3,500: the gateway in front keeps few connections.
+"""
+
+import http
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import httptools
+
+from serving.model_server.rest.handler import Answer
+from serving.model_server.rest.json_answers import error_body
+from serving.model_server.statuses import Code, StatusError
+
+_LOG = logging.getLogger(__name__)
+_READ = 256 * 1024
+
+#: Seconds that a connection may stay open without a request, and that a request may stall half-way.
+IDLE_SECONDS, STALL_SECONDS = 3600.0, 30.0
+#: Bytes: a JSON body takes some ten times its size in memory while it is read. Larger tensors go over gRPC.
+MOST_BODY = 128 * 1024 * 1024
+MOST_HEAD = 64 * 1024
+
+Handle = Callable[[str, str, bytes], Answer]
+
+
+class Refused(Exception):
+    """The bytes of a connection cannot become a request; it is told so and closed."""
+
+    def __init__(self, status: http.HTTPStatus, message: str) -> None:
+        """Keep the HTTP status and what to say."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+@dataclass(slots=True, kw_only=True)
+class _Request:
+    """One request, as far as it has come in."""
+
+    url: bytes = b""
+    chunks: list[bytes] = field(default_factory=list)
+    size: int = 0
+    head_size: int = 0
+    method: str = ""
+    keep_alive: bool = True
+
+
+class _Parser:
+    """Collects the parser's callbacks into requests. Several may come in one read."""
+
+    def __init__(self, send_continue: Callable[[], None]) -> None:
+        self.complete: list[_Request] = []
+        self.current: _Request | None = None
+        self._send_continue = send_continue
+        self._expects_continue = False
+        self._parser = httptools.HttpRequestParser(self)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes in. Raises Refused where they are no HTTP/1 request, or too large a one."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            # An upgrade is an offer that may be ignored; what follows it on the wire is not for us to read.
+            for request in self.complete:
+                request.keep_alive = False
+        except httptools.HttpParserCallbackError as error:
+            raise error.__context__ or error from None
+        except httptools.HttpParserError as error:
+            raise Refused(http.HTTPStatus.BAD_REQUEST, f"Malformed HTTP request: {error}") from error
+
+    def on_message_begin(self) -> None:
+        self.current = _Request()
+        self._expects_continue = False
+
+    def on_url(self, url: bytes) -> None:
+        request = self._of_size(len(url))
+        request.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._of_size(len(name) + len(value))
+        if name.lower() == b"expect" and value.lower() == b"100-continue":
+            self._expects_continue = True
+
+    def on_headers_complete(self) -> None:
+        if self._expects_continue:
+            self._send_continue()
+
+    def on_body(self, chunk: bytes) -> None:
+        request = self._current()
+        request.size += len(chunk)
+        if request.size > MOST_BODY:
+            raise Refused(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MOST_BODY} bytes")
+        request.chunks.append(chunk)
+
+    def on_message_complete(self) -> None:
+        request = self._current()
+        request.method = self._parser.get_method().decode("ascii")
+        request.keep_alive = bool(self._parser.should_keep_alive())
+        self.complete.append(request)
+        self.current = None
+
+    def _current(self) -> _Request:
+        if self.current is None:
+            raise Refused(http.HTTPStatus.BAD_REQUEST, "Malformed HTTP request")
+        return self.current
+
+    def _of_size(self, more: int) -> _Request:
+        request = self._current()
+        request.head_size += more
+        if request.head_size > MOST_HEAD:
+            raise Refused(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head is over {MOST_HEAD} bytes")
+        return request
+
+
+class Admission(Protocol):
+    """Bounds how many requests are worked on at once, and says when the server is going down."""
+
+    draining: bool
+
+    def __enter__(self) -> object:
+        """Wait for a turn."""
+
+    def __exit__(self, *exc: object) -> None:
+        """Give it back."""
+
+
+class Connection:
+    """One client's connection, served by the thread that calls `serve`."""
+
+    def __init__(self, client: socket.socket, handle: Handle, admission: Admission) -> None:
+        self._client = client
+        self._handle = handle
+        self._admission = admission
+        #: Whether it waits for a request: then it may be closed at any time without a loss.
+        self.idle = True
+
+    def serve(self) -> None:
+        """Answer requests until the client, an error, or the server's drain ends the connection."""
+        try:
+            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._serve()
+        except (OSError, TimeoutError) as error:
+            _LOG.debug("REST connection ended: %s", error)
+        finally:
+            self._client.close()
+
+    def hang_up_if_idle(self) -> None:
+        """Wake the serving thread out of its wait for a next request that will not be taken."""
+        if self.idle:
+            try:
+                self._client.shutdown(socket.SHUT_RD)
+            except OSError as error:
+                _LOG.debug("REST connection was already gone: %s", error)
+
+    def _serve(self) -> None:
+        parser = _Parser(lambda: self._client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"))
+        while True:
+            self.idle = parser.current is None
+            self._client.settimeout(IDLE_SECONDS if self.idle else STALL_SECONDS)
+            if self.idle and self._admission.draining:
+                return
+            data = self._client.recv(_READ)
+            if not data:
+                return
+            self.idle = False
+            try:
+                parser.feed(data)
+            except Refused as refused:
+                error = StatusError(Code.INVALID_ARGUMENT, refused.message)
+                self._send(Answer(status=refused.status, body=error_body(error)), keep_alive=False, head_only=False)
+                return
+            for request in parser.complete:
+                if not self._answer(request):
+                    return
+            parser.complete.clear()
+
+    def _answer(self, request: _Request) -> bool:
+        body = request.chunks[0] if len(request.chunks) == 1 else b"".join(request.chunks)
+        path = request.url.partition(b"?")[0].decode("latin-1")
+        with self._admission:
+            answer = self._handle(request.method, path, body)
+        keep_alive = request.keep_alive and not self._admission.draining
+        self._send(answer, keep_alive=keep_alive, head_only=request.method == "HEAD")
+        return keep_alive
+
+    def _send(self, answer: Answer, *, keep_alive: bool, head_only: bool) -> None:
+        lines = [f"HTTP/1.1 {int(answer.status)} {_reason(answer.status)}"]
+        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        lines += [f"content-length: {len(answer.body)}", f"connection: {'keep-alive' if keep_alive else 'close'}"]
+        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        self._client.settimeout(STALL_SECONDS)
+        self._client.sendall(head if head_only else head + answer.body)
+
+
+def _reason(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "Client Closed Request"  # 499, which only proxies know

@@ -1,0 +1,99 @@
+"""The HTTP server: accepts connections, gives each a thread, and drains them."""
+
+import logging
+import socket
+import threading
+import time
+
+from serving.model_server.rest.http_connection import Connection, Handle
+from serving.model_server.statuses import Code, StatusError
+
+_LOG = logging.getLogger(__name__)
+_BACKLOG = 512
+#: Connections open at once; a client beyond them waits in the backlog.
+MOST_CONNECTIONS = 1024
+
+
+class _Admission:
+    """Lets so many requests at once be worked on, however many connections there are."""
+
+    def __init__(self, most: int) -> None:
+        self._slots = threading.BoundedSemaphore(most)
+        self.draining = False
+
+    def __enter__(self) -> None:
+        self._slots.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self._slots.release()
+
+
+class HttpServer:
+    """Serves HTTP/1.1 with keep-alive. It starts to listen when made, and to answer with `start`."""
+
+    def __init__(self, *, port: int, handle: Handle, threads: int) -> None:
+        """Listen on a port (0: a free one). Raises UNAVAILABLE where it cannot be had."""
+        self._handle = handle
+        self._admission = _Admission(threads)
+        self._open: set[Connection] = set()
+        self._changed = threading.Condition()
+        try:
+            self._listener = socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)  # noqa: S104  (as official)
+        except OSError as error:
+            raise StatusError(
+                Code.UNAVAILABLE, f"Failed to start HTTP Server: port {port} cannot be listened on: {error.strerror}"
+            ) from error
+        self._thread = threading.Thread(target=self._accept, name="rest-accept", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return int(self._listener.getsockname()[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def drain(self, seconds: float) -> None:
+        """Accept nothing more, let requests under way end within so many seconds, and close."""
+        self._admission.draining = True
+        try:
+            self._listener.shutdown(socket.SHUT_RDWR)
+        except OSError as error:
+            _LOG.debug("The listener was already down: %s", error)
+        self._listener.close()
+        deadline = time.monotonic() + seconds
+        with self._changed:
+            while self._open and time.monotonic() < deadline:
+                for connection in self._open:
+                    connection.hang_up_if_idle()
+                self._changed.wait(timeout=min(0.05, max(0.0, deadline - time.monotonic())))
+
+    def _accept(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: len(self._open) < MOST_CONNECTIONS or self._admission.draining)
+            if self._admission.draining:
+                return
+            try:
+                client, _ = self._listener.accept()
+            except OSError as error:
+                if self._admission.draining:
+                    return
+                _LOG.warning("Could not accept a REST connection: %s", error.strerror)
+                time.sleep(0.05)  # out of file descriptors, most likely: let some close
+                continue
+            self._begin(Connection(client, self._handle, self._admission))
+
+    def _begin(self, connection: Connection) -> None:
+        with self._changed:
+            self._open.add(connection)
+        threading.Thread(target=self._serve, args=(connection,), name="rest", daemon=True).start()
+
+    def _serve(self, connection: Connection) -> None:
+        try:
+            connection.serve()
+        finally:
+            with self._changed:
+                self._open.discard(connection)
+                self._changed.notify_all()

@@ -1,0 +1,80 @@
+"""The small text-format files that flags name: monitoring and TLS.
+
+Their messages do not ship in the Python package, so their descriptors are made here, field numbers as in the official
+`monitoring_config.proto` and `ssl_config.proto`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+from serving.model_server.statuses import invalid_argument, not_found
+
+_FIELD = descriptor_pb2.FieldDescriptorProto
+_PACKAGE = "tensorflow.serving.dropin"
+
+
+def _messages() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="roost/side_files.proto", package=_PACKAGE, syntax="proto3")
+    _message(file, "PrometheusConfig", ("enable", 1, _FIELD.TYPE_BOOL), ("path", 2, _FIELD.TYPE_STRING))
+    _message(file, "MonitoringConfig", ("prometheus_config", 1, "PrometheusConfig"))
+    _message(
+        file,
+        "SSLConfig",
+        ("server_key", 1, _FIELD.TYPE_STRING),
+        ("server_cert", 2, _FIELD.TYPE_STRING),
+        ("custom_ca", 3, _FIELD.TYPE_STRING),
+        ("client_verify", 4, _FIELD.TYPE_BOOL),
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    names = [message.name for message in file.message_type]
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in names}
+
+
+def _message(file: descriptor_pb2.FileDescriptorProto, name: str, *fields: tuple[str, int, int | str]) -> None:
+    message = file.message_type.add(name=name)
+    for field, number, kind in fields:
+        added = message.field.add(name=field, number=number, label=_FIELD.LABEL_OPTIONAL)
+        if isinstance(kind, str):
+            added.type, added.type_name = _FIELD.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+        else:
+            added.type = kind  # type: ignore[assignment]  # an enum's number
+
+
+_MESSAGES = _messages()
+
+
+def _read(path: str, name: str) -> Any:
+    try:
+        text = Path(path).read_text()
+    except OSError as error:
+        raise not_found(f"{path}; {error.strerror}") from error
+    try:
+        return text_format.Parse(text, _MESSAGES[name]())
+    except text_format.ParseError as error:
+        raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from error
+
+
+def metrics_path(path: str) -> str:
+    """Return where a monitoring config switches the metrics page on; empty: nowhere.
+
+    Raises NOT_FOUND, or INVALID_ARGUMENT where the file does not parse.
+    """
+    config = _read(path, "MonitoringConfig").prometheus_config
+    return (config.path or "/monitoring/prometheus/metrics") if config.enable else ""
+
+
+def tls_credentials(path: str) -> grpc.ServerCredentials:
+    """Return the gRPC credentials that an SSL config gives: key, certificate, and the CA of clients if it asks for one.
+
+    Raises NOT_FOUND, or INVALID_ARGUMENT where the file does not parse.
+    """
+    config = _read(path, "SSLConfig")
+    return grpc.ssl_server_credentials(
+        [(config.server_key.encode(), config.server_cert.encode())],
+        root_certificates=config.custom_ca.encode() or None,
+        require_client_auth=config.client_verify,
+    )
