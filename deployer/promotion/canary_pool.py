@@ -1,0 +1,129 @@
+"""The canary pool: candidates are loaded many at a time, in isolation, and each is measured once it has loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future
+from typing import Final
+
+from deployer.domain.planner import Change, Isolate, Remove
+from deployer.promotion.desired_store import DesiredStore
+from deployer.promotion.nodes import PoolNodes, Seen
+from deployer.promotion.pace import AT_ONCE, UNTIL_WOKEN, Pace
+from deployer.rollout.canary import Candidate, Judge
+from deployer.rollout.parts import Parts
+from roost.contracts.acks import VersionState
+from roost.contracts.desired import DesiredState, DesiredVersion
+from roost.contracts.errors import Conflict, Retryable
+from roost.contracts.rollout import Phase, Rollout
+from roost.ports.ledger import RolloutQuery
+
+log = logging.getLogger(__name__)
+
+_SLICE: Final = 0.5
+_TOLD_NOTHING: Final = 0.02
+_PAUSE: Final = 0.1
+#: After a dependency failed in the middle of a measurement.
+_RETRY: Final = 1.0
+_ENDED: Final = frozenset({VersionState.PROVEN, VersionState.FAILED})
+
+
+class CanaryPool:
+    """Steps of the canary pool. One thread at a time; measurements run on `judges`."""
+
+    def __init__(self, parts: Parts, desired: DesiredStore, nodes: PoolNodes, judge: Judge, judges: Executor) -> None:
+        self._parts = parts
+        self._desired = desired
+        self._nodes = nodes
+        self._judge = judge
+        self._judges = judges
+        self._running: dict[str, Future[None]] = {}
+        self._resting: dict[str, float] = {}
+        self._seen = Seen(counted=(), absent=())
+        #: Called from a judge's thread when a measurement ended, so that the loop looks again.
+        self.on_judged: Callable[[], None] = lambda: None
+
+    def step(self) -> Pace:
+        """Load what came, let go of what was measured, measure what has loaded.
+
+        Raises:
+            Retryable: a dependency does not answer.
+            Conflict: somebody else wrote the desired state first.
+        """
+        self._collect()
+        query = RolloutQuery(phases=frozenset({Phase.CANARY}), limit=10_000)
+        rollouts = self._parts.ledger.rollouts(query)
+        state = self._desired.current()
+        changes = _changes(state, rollouts)
+        pause = self._desired.wait_seconds(spare=not any(isinstance(one, Isolate) for one in changes))
+        if changes and pause == 0:
+            names = ", ".join(sorted({one.name for one in changes})[:3])
+            state = self._desired.commit(changes, f"{len(changes)} candidates come or go: {names}")
+            self._seen = self._nodes.nudge_and_wait(state.generation, _SLICE if rollouts else 0.0)
+        waiting = self._measure(rollouts)
+        if waiting and not changes:
+            return self._wait(state)
+        if changes and pause > 0:
+            return Pace(wait_seconds=pause)
+        return AT_ONCE if waiting else UNTIL_WOKEN
+
+    def _measure(self, rollouts: Sequence[Rollout]) -> bool:
+        """Start what can be measured. Returns whether anything still waits for the nodes."""
+        waiting, now = False, self._parts.clock.monotonic()
+        for rollout in rollouts:
+            if rollout.id in self._running:
+                continue
+            candidate = self._find(rollout)
+            late = rollout.deadline is not None and self._parts.clock.now() >= rollout.deadline
+            if (candidate.loaded is None and not late) or self._resting.get(rollout.id, now) > now:
+                waiting = True
+                continue
+            self._running[rollout.id] = self._judges.submit(self._judged, rollout, candidate)
+        return waiting
+
+    def _judged(self, rollout: Rollout, candidate: Candidate) -> None:
+        try:
+            self._parts.write([self._judge(rollout, candidate)])
+        except Conflict:
+            log.info("rollout %s moved while it was measured", rollout.id, extra={"action": "canary_lost"})
+        except Retryable as error:
+            self._resting[rollout.id] = self._parts.clock.monotonic() + _RETRY
+            log.warning("rollout %s is measured again: %s", rollout.id, error, extra={"action": "canary_retry"})
+        finally:
+            self.on_judged()
+
+    def _collect(self) -> None:
+        """Forget measurements that ended. What they did not expect is a bug, and crashes here, loudly."""
+        for rollout_id, future in list(self._running.items()):
+            if future.done():
+                del self._running[rollout_id]
+                future.result()
+
+    def _find(self, rollout: Rollout) -> Candidate:
+        """Where the candidate is loaded; failing that, where it failed; failing that, nowhere."""
+        failed = Candidate(address=None, loaded=None)
+        for address, node in self._seen.counted:
+            model = node.model(rollout.name)
+            entry = model.state_of(rollout.version) if model else None
+            if entry is None or entry.state not in _ENDED:
+                continue
+            if entry.state is VersionState.PROVEN:
+                return Candidate(address=address, loaded=entry)
+            failed = Candidate(address=address, loaded=entry)
+        return failed
+
+    def _wait(self, state: DesiredState) -> Pace:
+        started = self._parts.clock.monotonic()
+        self._seen = self._nodes.wait(state.generation, _SLICE)
+        told_nothing = self._parts.clock.monotonic() - started < _TOLD_NOTHING
+        return Pace(wait_seconds=_PAUSE) if told_nothing else AT_ONCE
+
+
+def _changes(state: DesiredState, rollouts: Sequence[Rollout]) -> list[Change]:
+    """What brings the pool to exactly these candidates."""
+    wanted = {row.name: DesiredVersion(version=row.version, digest=row.digest, rollout_id=row.id) for row in rollouts}
+    listed = {model.name: model.versions for model in state.models}
+    gone = [Remove(name=name) for name in listed if name not in wanted]
+    came = [Isolate(name=name, version=one) for name, one in wanted.items() if listed.get(name) != (one,)]
+    return [*gone, *came]

@@ -1,0 +1,122 @@
+"""A pool's desired object: read, and replaced by compare-and-swap at no more than the store's pace.
+
+Safety is the precondition of the write, whoever else believes to hold the pool's lease.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deployer.domain.planner import Change, plan
+from deployer.promotion import models_config
+from deployer.promotion.bucket import TokenBucket
+from roost.contracts.desired import DesiredState
+from roost.contracts.errors import Conflict, NotFound, StorageUnavailable
+from roost.contracts.ids import config_object, desired_object
+from roost.ports.clock import Clock
+from roost.ports.object_store import ObjectStore
+from roost.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+_GENERATION = "roost_generation"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A desired state as it was read or written, and the store's generation of its object; 0 where there is none."""
+
+    state: DesiredState
+    object_generation: int
+
+
+class DesiredStore:
+    """One pool's desired object. One thread at a time."""
+
+    def __init__(self, pool: str, store: ObjectStore, clock: Clock, write_interval: float) -> None:
+        """`write_interval` in seconds, once a burst of two writes is spent."""
+        self.pool = pool
+        self._store = store
+        self._bucket = TokenBucket(clock, write_interval)
+        self._held: Held | None = None
+
+    def current(self) -> DesiredState:
+        """What is desired, as last read or written. Raises `StorageUnavailable`."""
+        return self._current().state
+
+    def forget(self) -> None:
+        """Read anew the next time: somebody else may have written."""
+        self._held = None
+
+    def wait_seconds(self, *, spare: bool = False) -> float:
+        """How long until a write is allowed; with `spare`, until it leaves another one for what is urgent."""
+        return self._bucket.wait_seconds(2.0 if spare else 1.0)
+
+    def commit(self, changes: Sequence[Change], reason: str) -> DesiredState:
+        """Write the next generation with all these changes; where they change nothing, the current state.
+
+        Raises:
+            Conflict: somebody else wrote first. Nothing was written; plan again on what is there now.
+            StorageUnavailable: no answer. It may have been written; plan again on what is there now.
+        """
+        held = self._current()
+        wanted = plan(held.state, changes, reason)
+        if wanted is held.state:
+            return wanted
+        self._bucket.take()
+        try:
+            written = self._store.write(
+                desired_object(self.pool),
+                wanted.encoded(),
+                if_generation=held.object_generation,
+                metadata={"write_id": uuid.uuid4().hex, _GENERATION: str(wanted.generation)},
+            )
+        except (Conflict, StorageUnavailable) as error:
+            self.forget()
+            result = "lost_race" if isinstance(error, Conflict) else "unavailable"
+            metrics.GENERATION_WRITES.labels(pool=self.pool, result=result).inc()
+            raise
+        self._held = Held(state=wanted, object_generation=written.generation)
+        metrics.GENERATION_WRITES.labels(pool=self.pool, result="written").inc()
+        metrics.GENERATION.labels(pool=self.pool).set(wanted.generation)
+        log.info(
+            "pool %s: generation %d: %s",
+            self.pool,
+            wanted.generation,
+            reason,
+            extra={"action": "generation", "generation": wanted.generation},
+        )
+        return wanted
+
+    def publish_config(self) -> bool:
+        """Bring `models.config` to the current generation. Returns whether it had to be written.
+
+        Nobody waits for this object: nodes read the desired one. It is kept for stock model servers.
+        """
+        state = self.current()
+        name = config_object(self.pool)
+        found = self._store.stat(name)
+        if found is not None and found.metadata.get(_GENERATION) == str(state.generation):
+            return False
+        if found is None and state.generation == 0:
+            return False
+        self._store.write(
+            name,
+            models_config.render(state, self._store.uri),
+            if_generation=found.generation if found else 0,
+            metadata={"write_id": uuid.uuid4().hex, _GENERATION: str(state.generation)},
+        )
+        return True
+
+    def _current(self) -> Held:
+        if self._held is None:
+            try:
+                content, stored = self._store.read(desired_object(self.pool))
+                self._held = Held(state=DesiredState.decoded(content), object_generation=stored.generation)
+            except NotFound:
+                self._held = Held(state=DesiredState.empty(self.pool), object_generation=0)
+            metrics.GENERATION.labels(pool=self.pool).set(self._held.state.generation)
+        return self._held

@@ -1,0 +1,63 @@
+"""How a rollout leaves its pool's hands: proved, failed, or too late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from deployer.domain.transitions import Step
+from deployer.promotion.trace import Traces
+from deployer.rollout.parts import Parts
+from roost.contracts.rollout import Phase, Rollout
+from roost.telemetry import metrics
+
+_DONE: Final = {Phase.PROMOTING: Phase.LIVE, Phase.ROLLING_BACK: Phase.ROLLED_BACK, Phase.LIVE: Phase.SETTLED}
+#: HALTED asks a person: going back failed as well, or nobody knows what answers.
+_FAILED: Final = {Phase.PROMOTING: Phase.ROLLING_BACK, Phase.ROLLING_BACK: Phase.HALTED, Phase.LIVE: Phase.HALTED}
+
+
+class Ends:
+    """Makes the steps. Writes nothing."""
+
+    def __init__(self, parts: Parts, traces: Traces) -> None:
+        self._parts = parts
+        self._traces = traces
+
+    def done(self, rollout: Rollout, reason: str, facts: Mapping[str, object]) -> Step:
+        """Every node that counts has proved it."""
+        trace = self._traces.of(rollout)
+        fields: dict[str, object] = {}
+        if rollout.phase is Phase.PROMOTING:
+            fields = {"load_generation": trace.load_generation, "flip_generation": trace.flip_generation}
+            fields["skew_ms"] = facts.get("skew_ms")
+            self._measure(rollout, facts)
+        cause = self._parts.cause(rollout, reason, facts={**facts, **self._traces.facts(rollout)})
+        return self._parts.move(rollout, _DONE[rollout.phase], cause, **fields)
+
+    def failed(self, rollout: Rollout, reason: str) -> Step:
+        """It will not come."""
+        cause = self._parts.cause(rollout, reason, facts=self._traces.facts(rollout))
+        return self._parts.move(rollout, _FAILED[rollout.phase], cause)
+
+    def late(self, rollout: Rollout, reason: str, *, counted: int) -> Step | None:
+        """What follows where it has waited past its phase's deadline; None while it has not.
+
+        Without a single ready node nobody can tell whether going back would do any good.
+        """
+        deadlines = self._parts.rules(rollout).deadlines
+        limit = deadlines.rolling_back if rollout.phase is Phase.ROLLING_BACK else deadlines.promoting
+        if self._traces.waited(rollout) < limit:
+            return None
+        sentence = f"Not done within {limit:g} s: {reason}"
+        if rollout.phase is Phase.LIVE:
+            return self.done(rollout, sentence, {})
+        after = Phase.HALTED if counted == 0 else _FAILED[rollout.phase]
+        cause = self._parts.cause(rollout, sentence, facts=self._traces.facts(rollout))
+        return self._parts.move(rollout, after, cause)
+
+    def _measure(self, rollout: Rollout, facts: Mapping[str, object]) -> None:
+        seconds = (self._parts.clock.now() - rollout.received_at).total_seconds()
+        metrics.READY_TO_SERVING.observe(seconds)
+        skew = facts.get("skew_ms")
+        if isinstance(skew, float):
+            metrics.FLIP_SKEW.labels(pool=rollout.pool).observe(skew / 1000)

@@ -1,0 +1,57 @@
+"""The reconciler: what push missed, pull or another push mends. It looks at every node, unasked and slowly."""
+
+from __future__ import annotations
+
+import logging
+
+from deployer.promotion.desired_store import DesiredStore
+from deployer.promotion.nodes import PoolNodes
+from roost.contracts.errors import Conflict
+from roost.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """Nudges nodes that are behind, keeps `models.config` current, and counts."""
+
+    def __init__(self, desired: DesiredStore, nodes: PoolNodes) -> None:
+        """`desired` and `nodes` are its own: the promoter's are another thread's."""
+        self._desired = desired
+        self._nodes = nodes
+        self._reported: frozenset[str] = frozenset()
+
+    def step(self) -> tuple[str, ...]:
+        """One look. Returns the nodes that do not serve the desired generation.
+
+        Raises `StorageUnavailable`.
+        """
+        self._desired.forget()
+        generation = self._desired.current().generation
+        seen = self._nodes.look()
+        late = [state.node for state in seen.states if state.generation < generation]
+        if late:
+            self._nodes.nudge(late, generation)
+        unconverged = {state.node for state in seen.states if not state.converged or state.generation < generation}
+        behind = tuple(sorted(unconverged | set(seen.absent)))
+        metrics.NODES_BEHIND.labels(pool=self._nodes.pool).set(len(behind))
+        self._tell(frozenset(behind), generation)
+        try:
+            self._desired.publish_config()
+        except Conflict:
+            log.info("models.config of pool %s was written by somebody else", self._nodes.pool)
+        return behind
+
+    def _tell(self, behind: frozenset[str], generation: int) -> None:
+        """One line per change, none per look."""
+        if behind == self._reported:
+            return
+        self._reported = behind
+        names = ", ".join(sorted(behind)) or "none"
+        log.info(
+            "pool %s, generation %d: behind are %s",
+            self._nodes.pool,
+            generation,
+            names,
+            extra={"action": "reconcile", "generation": generation},
+        )

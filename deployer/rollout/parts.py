@@ -1,0 +1,103 @@
+"""What every part of the deployer is given, and how it writes transitions."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from deployer.domain.transitions import DEPLOYER, SOURCE, Cause, Step, deadline, transition
+from roost.contracts.cloudevents import Event
+from roost.contracts.events import OPERATION_REPORTED, OperationReported
+from roost.contracts.policy import Policy, Rules
+from roost.contracts.rollout import Phase, Rollout
+from roost.ports.clock import Clock
+from roost.ports.ledger import Change, CommandLedger, Leases, OnboardingLedger, Outbox, RolloutLedger
+from roost.ports.object_store import ObjectStore
+from roost.telemetry import metrics
+
+log = logging.getLogger(__name__)
+
+_OPERATION_IDS: Final = uuid.UUID("1d0a62c4-9a53-5c0e-8f3f-6f3d6a0b9c21")
+
+
+class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Leases, Protocol):
+    """The whole ledger: one adapter implements all of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """The deployer's dependencies, wired once in `deployer.main`."""
+
+    ledger: Ledger
+    store: ObjectStore
+    policy: Policy
+    clock: Clock
+    #: Holder of leases: unique per process.
+    owner: str = field(default_factory=lambda: f"deployer-{uuid.uuid4().hex[:12]}")
+    #: How people reach the console; events link to it.
+    console_url: str = ""
+
+    def rules(self, rollout: Rollout) -> Rules:
+        """The policy's rules for the rollout's customer."""
+        return self.policy.rules_for(rollout.customer)
+
+    def move(self, rollout: Rollout, after: Phase, cause: Cause, **fields: object) -> Step:
+        """A step with the policy's deadline of the phase entered. Raises `TransitionRefused`."""
+        due = deadline(after, cause.at, self.rules(rollout))
+        return transition(rollout, after, cause, **{"deadline": due, **fields})
+
+    def cause(
+        self, rollout: Rollout, reason: str, *, actor: str = DEPLOYER, facts: Mapping[str, object] | None = None
+    ) -> Cause:
+        """A cause of now, linking to the rollout's page."""
+        evidence = f"{self.console_url}/rollouts/{rollout.id}" if self.console_url else None
+        return Cause(at=self.clock.now(), reason=reason, actor=actor, facts=facts or {}, evidence=evidence)
+
+    def write(self, steps: Sequence[Step]) -> None:
+        """Write transitions with their events, all or none; one log line and one count each.
+
+        Raises `Conflict` where a row changed since it was read.
+        """
+        self.ledger.apply(
+            [
+                Change(before=step.before, after=step.after, transition=step.transition, events=(step.event,))
+                for step in steps
+            ]
+        )
+        for step in steps:
+            metrics.TRANSITIONS.labels(phase=step.after.phase).inc()
+            _log(step)
+
+    def operation(self, what: str, reason: str, *, key: str, **known: object) -> Event:
+        """An event that belongs to no single rollout. The same `what` and `key` give the same event id."""
+        payload = OperationReported.model_validate({"what": what, "actor": DEPLOYER, **known, "reason": reason})
+        return Event(
+            id=str(uuid.uuid5(_OPERATION_IDS, f"{what}/{key}")),
+            type=OPERATION_REPORTED,
+            source=SOURCE,
+            subject=payload.customer or payload.pool or "fleet",
+            time=self.clock.now(),
+            data=payload,
+        )
+
+
+def _log(step: Step) -> None:
+    row = step.after
+    log.info(
+        "%s version %d is %s: %s",
+        row.name,
+        row.version,
+        row.phase,
+        row.reason,
+        extra={
+            "action": "transition",
+            "customer": row.customer,
+            "model": row.model,
+            "version": row.version,
+            "rollout_id": row.id,
+            "generation": row.flip_generation or row.load_generation,
+        },
+    )

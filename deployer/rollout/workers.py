@@ -1,0 +1,71 @@
+"""Workers: take rows that nobody holds, do one step each, and go on at once while there is something to do."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from deployer.rollout.controller import WORKED, Controller
+from deployer.rollout.outcome import Later
+from deployer.rollout.parts import Parts
+from roost.contracts.errors import Retryable
+from roost.contracts.rollout import Rollout
+
+log = logging.getLogger(__name__)
+
+#: Back-off after a dependency did not answer: half of what it has waited already, within these bounds.
+_BACK_OFF: Final = (0.5, 30.0)
+
+
+class Worker:
+    """One worker. Several of them, in any number of processes, share the ledger's rows."""
+
+    def __init__(self, parts: Parts, controller: Controller, *, name: str, lease_seconds: float) -> None:
+        """`name` is unique among all workers of all processes."""
+        self._parts = parts
+        self._controller = controller
+        self._name = name
+        self._lease_seconds = lease_seconds
+
+    def step(self) -> bool:
+        """Take one row and do its step. Returns whether there was one.
+
+        Raises `DatabaseUnavailable`; any other outage is the row's own trouble, and it comes back later.
+        """
+        ledger = self._parts.ledger
+        claimed = ledger.claim(WORKED, owner=self._name, limit=1, lease_seconds=self._lease_seconds)
+        for rollout in claimed:
+            later = self._try(rollout)
+            if later is not None:
+                ledger.give_back(rollout.id, owner=self._name, due_in_seconds=later.seconds)
+        return bool(claimed)
+
+    def _try(self, rollout: Rollout) -> Later | None:
+        try:
+            outcome = self._controller.step(rollout)
+        except Retryable as error:
+            return self._backed_off(rollout, error)
+        return outcome if isinstance(outcome, Later) else None
+
+    def _backed_off(self, rollout: Rollout, error: Retryable) -> Later:
+        """An outage never ends a rollout: it waits, is logged, and is reported once it is past its deadline."""
+        now = self._parts.clock.now()
+        waited = (now - rollout.entered_at).total_seconds()
+        seconds = min(_BACK_OFF[1], max(_BACK_OFF[0], waited / 2))
+        log.warning(
+            "rollout %s waits %.1f s: %s",
+            rollout.id,
+            seconds,
+            error,
+            extra={"action": "retry", "rollout_id": rollout.id, "customer": rollout.customer},
+        )
+        if rollout.deadline is not None and now >= rollout.deadline:
+            self._report_late(rollout, error)
+        return Later(seconds=seconds, reason=str(error))
+
+    def _report_late(self, rollout: Rollout, error: Retryable) -> None:
+        reason = f"Rollout {rollout.id} is {rollout.phase} past its deadline and goes on trying: {error}"
+        event = self._parts.operation(
+            "rollout.late", reason, key=f"{rollout.id}/{rollout.phase}", customer=rollout.customer, pool=rollout.pool
+        )
+        self._parts.ledger.add_events([event])
