@@ -1,0 +1,132 @@
+# Everything that this repository needs beyond Python 3.11 or newer (with `venv`) and make, it brings itself.
+# `make` alone says what there is. Times are those of two cores.
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+
+VENV := .venv
+PY := $(VENV)/bin/python
+UV := .cache/uv/bin/uv
+READY := $(VENV)/.ready
+PYTEST := $(PY) -m pytest
+
+# What a shell may have set for another project does not reach this one.
+unexport PYTHONDONTWRITEBYTECODE
+unexport PYTHONHOME
+unexport PYTHONPATH
+unexport VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup up down status demo bench test test-unit test-contract test-integration test-e2e \
+        test-kafka test-cluster lint format lock clean distclean
+
+say = @printf '\n== %s\n'
+
+help: ## this text
+	@printf 'Roost. Start with `make demo`.\n\n'
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | while IFS='|' read -r target text; \
+	  do printf '%-24s %s\n' "$$target" "$$text"; done
+
+setup: $(READY) ## install what is pinned in requirements.lock into .venv (about a minute, then at once)
+
+demo: $(READY) ## airlines sign up, are trained, checked and served by several replicas (about four minutes)
+	$(say) 'Demo: the whole stack, three airlines, a retraining under load, a rollback (about four minutes)'
+	@$(PY) -m roost demo
+
+up: $(READY) ## start the whole stack here, in the background, and wait until it is ready (about a minute)
+	$(say) 'Stack: start everything and wait until it is ready (about a minute); make down stops it'
+	@$(PY) -m roost up --wait
+
+down: $(READY) ## stop it; no process and no port stays behind (about ten seconds)
+	@$(PY) -m roost down
+
+status: $(READY) ## what runs, and where
+	@$(PY) -m roost status
+
+bench: $(READY) ## benchmarks B1, B2, B9 and B10, as tables (about ten minutes)
+	$(say) 'Bench (about ten minutes)'
+	@$(PY) -m bench
+
+lint: $(READY) ## format, rules, types, imports, generated documents (about 30 seconds)
+	$(say) 'Lint 1/5: format (a second)'
+	@$(VENV)/bin/ruff format --check .
+	$(say) 'Lint 2/5: rules (a second)'
+	@$(VENV)/bin/ruff check .
+	$(say) 'Lint 3/5: types (20 seconds, then two)'
+	@$(PY) -m mypy
+	$(say) 'Lint 4/5: who may import whom (five seconds)'
+	@$(VENV)/bin/lint-imports
+	$(say) 'Lint 5/5: schemas of events are as committed, and compatible (two seconds)'
+	@$(PY) -m roost.contract_docs --check
+
+format: $(READY) ## let ruff format and mend what it can
+	@$(VENV)/bin/ruff format .
+	@$(VENV)/bin/ruff check --fix .
+
+# A tier whose suite is not there yet is said to be skipped; pytest's code 5 means that nothing was collected.
+test: $(READY) ## all tiers that need nothing but this machine (under 15 minutes)
+	@rm -f .coverage
+	@$(MAKE) --no-print-directory test-unit test-contract test-integration test-e2e COVERAGE='--cov --cov-append --cov-report='
+	$(say) 'Coverage of all tiers, branches counted'
+	@$(PY) -m coverage report --skip-covered --skip-empty
+
+test-unit: $(READY) ## in memory, no network, no TensorFlow (half a minute)
+	$(say) 'Tests 1/4: unit (half a minute)'
+	@$(PYTEST) -q tests/unit $(COVERAGE) $(ARGS)
+
+test-contract: $(READY) ## each port, on its fake and on the real part (one minute)
+	$(say) 'Tests 2/4: contract, on the real broker, object store and PostgreSQL (one minute)'
+	@$(PYTEST) -q tests/contract $(COVERAGE) $(ARGS)
+
+test-integration: $(READY) ## real parts: training, DAGs, nodes, gateway, deployer, console (about five minutes)
+	$(say) 'Tests 3/4: integration (about five minutes)'
+	@$(PYTEST) -q tests/integration $(COVERAGE) $(ARGS)
+
+test-e2e: $(READY) ## the whole stack: an event in, an answer out (about five minutes)
+	$(say) 'Tests 4/4: end to end (about five minutes)'
+	@$(PYTEST) -q tests/e2e $(COVERAGE) $(ARGS)
+
+test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17 and Maven
+	$(say) 'Tests: Apache Kafka'
+	@$(PYTEST) -q tests/kafka $(ARGS)
+
+test-cluster: $(READY) ## tier 2: on a Kubernetes control plane; needs Go
+	$(say) 'Tests: Kubernetes control plane (nine minutes to build it, once)'
+	@$(PYTEST) -q tests/cluster $(ARGS)
+
+# The lock names versions and hashes, never an address: it works with any index or mirror.
+lock: $(UV) ## resolve pyproject.toml into requirements.lock (ten seconds)
+	$(say) 'Lock: resolve every group for every platform (ten seconds)'
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements.lock
+	@if grep -nE '^ *-|://|@ ' requirements.lock | grep -vE '^[0-9]+: +--hash=sha256:'; then \
+	  echo 'requirements.lock carries an address: see the lines above'; exit 1; fi
+	@grep -c '==' requirements.lock | xargs printf 'requirements.lock: %s packages, no addresses\n'
+
+clean: ## remove what tests and tools leave; .venv and the stack's data stay
+	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist build
+	@find . -name __pycache__ -type d -not -path './.venv/*' -not -path './.cache/*' -prune -exec rm -rf {} +
+
+distclean: clean ## also stop the stack, and remove its data, .venv and caches
+	@if [ -x $(PY) ] && [ -d .roost ]; then $(PY) -m roost down; fi
+	@rm -rf .roost .venv .cache
+
+$(READY): requirements.lock pyproject.toml $(UV)
+	$(say) 'Set-up: install what requirements.lock pins into $(VENV) (about a minute; a few seconds when cached)'
+	@[ -x $(PY) ] || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	@$(UV) pip sync --quiet --compile-bytecode --require-hashes --python $(PY) requirements.lock
+	@$(UV) pip install --quiet --python $(PY) --no-build-isolation --no-deps --editable .
+	@$(VENV)/bin/roost --help >/dev/null
+	@touch $@
+	@printf 'ready: . %s/bin/activate, or %s/bin/roost\n' '$(VENV)' '$(VENV)'
+
+$(UV):
+	@command -v $(PYTHON) >/dev/null || { echo 'There is no $(PYTHON): install Python 3.11 or newer, or: make PYTHON=/path/to/python'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "$$($(PYTHON) --version) does not do: Roost needs Python 3.11, 3.12 or 3.13; with another one: make PYTHON=/path/to/python"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	  echo '$(PYTHON) has no venv module: on Debian and Ubuntu, apt-get install python3-venv'; exit 1; }
+	$(say) 'Set-up: bring uv $(UV_VERSION) (a few seconds, once)'
+	@$(PYTHON) -m venv .cache/uv
+	@.cache/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'
