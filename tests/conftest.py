@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
 import uuid
 import warnings
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from roost.settings import DatabaseSettings
+from roost.settings import DatabaseSettings, KafkaSettings
+from tests.brokers import BrokerProcess
 
 pytest_plugins = sorted(f"tests.parts.{path.stem}" for path in (Path(__file__).parent / "parts").glob("[a-z]*.py"))
 
@@ -56,3 +58,26 @@ def database_settings(postgres_url: str, migrated_template: str) -> Iterator[Dat
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(target, template))
         yield DatabaseSettings(url=SecretStr(make_conninfo(postgres_url, dbname=name)), pool_size=8)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(target))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
+    """A real broker of the test's own, running."""
+    process = BrokerProcess(tmp_path)
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def fresh_broker(broker: BrokerProcess) -> KafkaSettings:
+    """How to reach a running, empty broker."""
+    return broker.settings
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from roost.contracts.cloudevents import Event, Headers, Message
 from roost.contracts.events import Topic
@@ -35,8 +35,34 @@ class TopicSpec:
     replication: int = 1
 
 
+_DAY_MS: Final = 24 * 60 * 60 * 1000
+
+
+def topics(*, partitions: int, replication: int) -> tuple[TopicSpec, ...]:
+    """All of Roost's topics. Nobody compacts: each message is a fact of its own, and dead letters need no key."""
+    days = {
+        Topic.CUSTOMERS: 30,
+        Topic.MODELS_READY: 30,
+        Topic.DEPLOY_COMMANDS: 30,
+        Topic.DEPLOY_EVENTS: 90,
+        Topic.DEAD_LETTERS: 90,
+    }
+    return tuple(
+        TopicSpec(name=name, partitions=partitions, retention_ms=kept * _DAY_MS, replication=replication)
+        for name, kept in days.items()
+    )
+
+
+#: The topics with the settings' default partitions, without replicas: one machine.
+TOPICS: Final = topics(partitions=6, replication=1)
+
+
 class EventPublisher(Protocol):
-    """Publishes and waits until the broker has it. Raises `BrokerUnavailable`; then the caller must publish again."""
+    """Publishes and waits until the broker has it.
+
+    Raises `BrokerUnavailable`; then the caller must publish again. Raises `Permanent` where the broker refuses the
+    message for its size.
+    """
 
     def publish(self, event: Event) -> None:
         """Publish one event to its topic, keyed by its subject; returns once all in-sync replicas have it."""
@@ -62,6 +88,9 @@ class EventSource(Protocol):
 
         Raises `BrokerUnavailable`; then they come again, which must not matter.
         """
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """They could not be dealt with now: the next poll begins with the first of them in each partition."""
 
     def lag(self) -> dict[tuple[str, int], int]:
         """Messages behind the end of each assigned partition, by (topic, partition)."""

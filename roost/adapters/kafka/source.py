@@ -1,0 +1,126 @@
+"""Consuming: one member of a group, offsets committed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from kafka import KafkaConsumer, TopicPartition, errors
+from kafka.structs import OffsetAndMetadata
+
+from roost.adapters.kafka.connection import client_options, translated
+from roost.contracts.errors import BrokerUnavailable
+from roost.contracts.events import Topic
+from roost.ports.event_bus import Delivery
+from roost.settings import KafkaSettings
+
+#: A commit without a limit would be tried for ever. Milliseconds.
+_COMMIT_MS: Final = 10_000
+_BATCH: Final = 200
+
+
+class KafkaSource:
+    """Implements `EventSource`. For one thread. Joins the group at the first poll.
+
+    A group that has no offset yet, or whose offset the broker no longer has, begins with the oldest message: handling
+    one twice changes nothing, and missing one would.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[Topic], group: str) -> None:
+        """Nothing is connected yet."""
+        self._settings = settings
+        self._topics = tuple(topic.value for topic in topics)
+        self._group = group
+        # The client ships no types.
+        self._consumer: Any = None
+
+    def poll(self, seconds: float) -> Sequence[Delivery]:
+        """What has come, waiting at most `seconds`, longer only while connecting."""
+        try:
+            batches = self._open().poll(timeout_ms=int(seconds * 1000), max_records=_BATCH)
+        except errors.KafkaError as error:
+            self._discard()
+            raise translated(error, self._settings, "polling") from error
+        return [_delivery(record) for records in batches.values() for record in records]
+
+    def commit(self, deliveries: Sequence[Delivery]) -> None:
+        """Remember that these are dealt with."""
+        ends: dict[TopicPartition, int] = {}
+        for one in deliveries:
+            place = TopicPartition(one.topic, one.partition)
+            ends[place] = max(ends.get(place, 0), one.offset + 1)
+        if not ends:
+            return
+        offsets = {place: OffsetAndMetadata(end, "", -1) for place, end in ends.items()}
+        try:
+            self._open().commit(offsets, timeout_ms=_COMMIT_MS)
+        except errors.CommitFailedError as error:
+            raise BrokerUnavailable("the group was rebalanced before the commit; the events come again") from error
+        except errors.KafkaError as error:
+            raise translated(error, self._settings, "committing offsets") from error
+
+    def give_back(self, deliveries: Sequence[Delivery]) -> None:
+        """Poll these again: the position goes back to the first of each partition."""
+        starts: dict[TopicPartition, int] = {}
+        for one in deliveries:
+            place = TopicPartition(one.topic, one.partition)
+            starts[place] = min(starts.get(place, one.offset), one.offset)
+        assigned = self._consumer.assignment() if self._consumer is not None else set()
+        for place, start in starts.items():
+            # Of a partition that went to another member, that member begins at the last commit.
+            if place in assigned:
+                self._consumer.seek(place, start)
+
+    def lag(self) -> dict[tuple[str, int], int]:
+        """Messages behind the end of each assigned partition."""
+        if self._consumer is None:
+            return {}
+        try:
+            assigned = self._consumer.assignment()
+            ends = self._consumer.end_offsets(list(assigned), timeout_ms=_COMMIT_MS) if assigned else {}
+            return {(place.topic, place.partition): self._behind(place, end) for place, end in ends.items()}
+        except errors.KafkaError as error:
+            raise translated(error, self._settings, "measuring lag") from error
+
+    def close(self) -> None:
+        """Leave the group."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close(autocommit=False, timeout_ms=5_000)
+
+    def _behind(self, place: TopicPartition, end: int) -> int:
+        # The embedded broker counts a batch as one message when asked for the end; its fetches tell the truth.
+        known = max(end, self._consumer.highwater(place) or 0)
+        return max(0, known - (self._consumer.position(place, timeout_ms=1_000) or 0))
+
+    def _open(self) -> Any:
+        if self._consumer is None:
+            self._consumer = KafkaConsumer(
+                *self._topics,
+                **client_options(self._settings),
+                group_id=self._group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                allow_auto_create_topics=False,
+                session_timeout_ms=self._settings.session_timeout_ms,
+                heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
+                fetch_max_wait_ms=100,
+            )
+        return self._consumer
+
+    def _discard(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close(autocommit=False, timeout_ms=0)
+
+
+def _delivery(record: Any) -> Delivery:
+    return Delivery(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=tuple((name, content or b"") for name, content in record.headers or ()),
+        timestamp_ms=record.timestamp,
+    )

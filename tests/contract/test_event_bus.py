@@ -1,0 +1,202 @@
+"""What every event bus must do, in memory and against a real broker."""
+
+from __future__ import annotations
+
+import gc
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pytest
+
+from roost.adapters.in_memory.event_bus import InMemoryBus
+from roost.contracts.cloudevents import Event, Message, decode
+from roost.contracts.errors import BrokerUnavailable, Permanent
+from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp, Topic
+from roost.ports.clock import SystemClock
+from roost.ports.event_bus import Delivery, EventPublisher, EventSource, TopicAdmin, TopicSpec, topics
+from roost.settings import KafkaSettings
+
+pytestmark = pytest.mark.contract
+
+
+@pytest.fixture(autouse=True)
+def collected_sockets() -> Iterator[None]:
+    """The Kafka client leaves sockets of failed connections to the garbage collector, which would warn at random."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@dataclass(frozen=True)
+class Bus:
+    publisher: EventPublisher
+    admin: TopicAdmin
+    join: Callable[[str], EventSource]
+
+
+@pytest.fixture(params=["memory", "broker"])
+def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
+    """A bus with its topics made, and nothing in them that another test's group would see."""
+    if request.param == "memory":
+        memory = InMemoryBus(SystemClock())
+        memory.ensure(topics(partitions=3, replication=1))
+        yield Bus(memory.publisher(), memory, lambda group: memory.source([Topic.CUSTOMERS], group))
+        return
+    from roost.adapters.kafka import open_admin, open_publisher, open_source
+
+    settings: KafkaSettings = request.getfixturevalue("fresh_broker")
+    admin, publisher, opened = open_admin(settings), open_publisher(settings), []
+    admin.ensure(topics(partitions=3, replication=1))
+
+    def join(group: str) -> EventSource:
+        opened.append(open_source(settings, [Topic.CUSTOMERS], group))
+        return opened[-1]
+
+    yield Bus(publisher, admin, join)
+    for source in opened:
+        source.close()
+    publisher.close()
+
+
+def an_event(customer: str, name: str = "") -> Event:
+    return Event(
+        id=str(uuid.uuid4()),
+        type=CUSTOMER_SIGNED_UP,
+        source="test",
+        subject=customer,
+        time=datetime(2026, 1, 1, tzinfo=UTC),
+        data=CustomerSignedUp(customer=customer, name=name),
+    )
+
+
+def drain(source: EventSource, count: int, seconds: float = 60) -> list[Delivery]:
+    """Poll until that many have come, or the deadline."""
+    found: list[Delivery] = []
+    until = time.monotonic() + seconds
+    while len(found) < count and time.monotonic() < until:
+        found.extend(source.poll(0.2))
+    return found
+
+
+def names(deliveries: Sequence[Delivery]) -> list[str]:
+    return [decode(one.value, one.headers).data.name for one in deliveries]  # type: ignore[attr-defined]  # signups only
+
+
+def test_what_is_published_comes_out_as_it_went_in(bus: Bus) -> None:
+    event = an_event("acme", "Acme")
+    bus.publisher.publish(event)
+    [delivery] = drain(bus.join("g"), 1)
+    assert decode(delivery.value, delivery.headers) == event
+    assert (delivery.topic, delivery.key) == ("customers", b"acme")
+    assert delivery.timestamp_ms > 1_600_000_000_000
+
+
+def test_one_customers_events_keep_their_order(bus: Bus) -> None:
+    bus.publisher.publish_all([an_event(f"c{number % 5}", str(number)) for number in range(50)])
+    found = drain(bus.join("g"), 50)
+    for customer in range(5):
+        mine = [one for one in found if one.key == f"c{customer}".encode()]
+        assert len({one.partition for one in mine}) == 1
+        assert names(mine) == [str(number) for number in range(customer, 50, 5)]
+
+
+def test_raw_bytes_and_headers_pass_unchanged(bus: Bus) -> None:
+    body = bytes(range(256)) * 100
+    bus.publisher.send(Topic.CUSTOMERS, Message(key=b"k", value=body, headers=(("a", b"\xff"), ("a", b""))))
+    [delivery] = drain(bus.join("g"), 1)
+    assert (delivery.value, tuple(delivery.headers)) == (body, (("a", b"\xff"), ("a", b"")))
+
+
+def test_what_was_committed_does_not_come_again(bus: Bus) -> None:
+    bus.publisher.publish_all([an_event("acme", str(number)) for number in range(3)])
+    first = bus.join("g")
+    found = drain(first, 3)
+    first.commit(found[:2])
+    first.close()
+    assert names(drain(bus.join("g"), 1)) == ["2"]
+
+
+def test_what_was_not_committed_comes_again(bus: Bus) -> None:
+    bus.publisher.publish(an_event("acme", "x"))
+    first = bus.join("g")
+    drain(first, 1)
+    first.close()
+    assert names(drain(bus.join("g"), 1)) == ["x"]
+
+
+def test_what_is_given_back_comes_with_the_next_poll(bus: Bus) -> None:
+    bus.publisher.publish_all([an_event("acme", str(number)) for number in range(4)])
+    source = bus.join("g")
+    found = drain(source, 4)
+    source.commit(found[:1])
+    source.give_back(found[1:])
+    assert names(drain(source, 3)) == ["1", "2", "3"]
+
+
+def test_groups_do_not_disturb_each_other(bus: Bus) -> None:
+    bus.publisher.publish(an_event("acme", "x"))
+    for group in ("one", "two"):
+        source = bus.join(group)
+        found = drain(source, 1)
+        source.commit(found)
+        assert names(found) == ["x"]
+
+
+def test_lag_counts_what_is_behind(bus: Bus) -> None:
+    bus.publisher.publish_all([an_event("acme", str(number)) for number in range(3)])
+    source = bus.join("g")
+    found = drain(source, 3)
+    assert sum(source.lag().values()) == 0
+    source.give_back(found[1:])
+    assert sum(source.lag().values()) == 2
+
+
+def test_committing_nothing_is_no_work(bus: Bus) -> None:
+    bus.join("g").commit([])
+
+
+def test_ten_megabytes_are_refused_by_size_and_the_publisher_goes_on(bus: Bus) -> None:
+    with pytest.raises(Permanent, match="size"):
+        bus.publisher.send(Topic.CUSTOMERS, Message(key=b"k", value=b"x" * 10_000_000))
+    bus.publisher.publish(an_event("acme", "after"))
+    assert names(drain(bus.join("g"), 1)) == ["after"]
+
+
+def test_ensuring_topics_twice_changes_nothing(bus: Bus) -> None:
+    assert set(bus.admin.ensure(topics(partitions=3, replication=1)).values()) == {"unchanged"}
+
+
+def test_another_retention_is_brought_about(bus: Bus) -> None:
+    spec = TopicSpec(name=Topic.CUSTOMERS, partitions=3, retention_ms=3_600_000)
+    assert bus.admin.ensure([spec]) == {"customers": "changed"}
+    assert bus.admin.ensure([spec]) == {"customers": "unchanged"}
+
+
+def test_fewer_partitions_are_refused_by_name(bus: Bus) -> None:
+    with pytest.raises(Permanent, match=r"customers has 3 partitions"):
+        bus.admin.ensure([TopicSpec(name=Topic.CUSTOMERS, partitions=1, retention_ms=-1)])
+
+
+@pytest.mark.parametrize("kind", ["memory", "broker"])
+def test_a_bus_that_is_away_says_so(kind: str, unused_port: int) -> None:
+    from roost.adapters.kafka import open_admin, open_publisher, open_source
+
+    if kind == "memory":
+        memory = InMemoryBus(SystemClock(), reachable=False)
+        publisher, source, admin = memory.publisher(), memory.source([Topic.CUSTOMERS], "g"), memory
+    else:
+        settings = KafkaSettings(bootstrap=f"127.0.0.1:{unused_port}")
+        publisher, admin = open_publisher(settings), open_admin(settings)  # type: ignore[assignment]  # another adapter
+        source = open_source(settings, [Topic.CUSTOMERS], "g")  # type: ignore[assignment]  # another adapter
+    for act in (
+        lambda: publisher.publish(an_event("acme")),
+        lambda: source.poll(0.1),
+        lambda: admin.ensure(topics(partitions=1, replication=1)),
+    ):
+        with pytest.raises(BrokerUnavailable):
+            act()
