@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import httpx
@@ -76,9 +77,18 @@ class GatewayAdmin:
         return response
 
     def _call(self, method: str, path: str) -> httpx.Response:
+        self._knock()
         transport = httpx.HTTPTransport(uds=str(self._socket))
         with httpx.Client(transport=transport, base_url="http://gateway", timeout=self._deadline) as client:
             try:
                 return client.request(method, path)
             except httpx.TransportError as error:
                 raise NodeUnavailable(f"the gateway behind {self._socket} did not answer {path}: {error!r}") from error
+
+    def _knock(self) -> None:
+        # httpcore leaves a Unix socket open that it could not connect; this one is closed.
+        with socket.socket(socket.AF_UNIX) as knocking:
+            try:
+                knocking.connect(str(self._socket))
+            except OSError as error:
+                raise NodeUnavailable(f"no gateway listens on {self._socket}: {error.strerror}") from error

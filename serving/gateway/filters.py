@@ -14,6 +14,7 @@ JWT_FILTER = "envoy.filters.http.jwt_authn"
 CLAIMS = "claims"
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
+_GZIP = "type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip"
 _MEBIBYTE = 1024 * 1024
 
 
@@ -49,9 +50,22 @@ def tokens(settings: GatewaySettings) -> Message:
     return _filter("jwt_authn", typed(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", content))
 
 
+def no_null_binding() -> Message:
+    """Refuses a token whose `customers` is null: `model_spec.lua` cannot tell it from a token without the claim."""
+    path = [{"key": CLAIMS}, {"key": "customers"}]
+    metadata = {"filter": JWT_FILTER, "path": path, "value": {"null_match": {}}}
+    principal = {"sourced_metadata": {"metadata_matcher": metadata}}
+    rules = {
+        "action": "DENY",
+        "policies": {"null binding": {"permissions": [{"any": True}], "principals": [principal]}},
+    }
+    return _filter("rbac", typed(f"{_HTTP}.rbac.v3.RBAC", {"rules": rules}))
+
+
 def decompression() -> Message:
     """Unpacks gzip bodies, so that the size limit holds for what the model server would unpack."""
-    gzip = typed("type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip", {})
+    # gzip never packs tighter than 1032 to 1. At Envoy's own limit of 100 a body is cut off and goes on, cut off.
+    gzip = typed(_GZIP, {"max_inflate_ratio": 1032})
     off = {"common_config": {"enabled": {"default_value": False, "runtime_key": "roost.decompress_responses"}}}
     content = {
         "decompressor_library": {"name": "gzip", "typed_config": gzip},
@@ -100,8 +114,8 @@ def _range(network: str) -> Message:
 
 def _keys(settings: GatewaySettings) -> Message:
     if settings.jwks_file:
-        file = settings.jwks_file.absolute()
-        return {"local_jwks": {"filename": str(file), "watched_directory": {"path": str(file.parent)}}}
+        # Read once, at the start: Envoy does not watch this file, whatever `watched_directory` says.
+        return {"local_jwks": {"filename": str(settings.jwks_file.absolute())}}
     url = settings.jwks_url or ""
     return {
         "remote_jwks": {
@@ -109,7 +123,10 @@ def _keys(settings: GatewaySettings) -> Message:
             "cache_duration": "300s",
             # Fetched before the listeners open, and again before it expires: no request waits for keys.
             "async_fetch": {"fast_listener": False, "failed_refetch_duration": "1s"},
-            "retry_policy": {"num_retries": 3},
+            "retry_policy": {
+                "num_retries": 2,
+                "retry_back_off": {"base_interval": "0.2s", "max_interval": "1s"},
+            },
         }
     }
 

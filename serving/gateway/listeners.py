@@ -22,7 +22,7 @@ def listeners(config: GatewayConfig) -> list[Message]:
     """Both listeners of a gateway."""
     guards = [filters.networks(config.settings)]
     if config.asks_for_tokens:
-        guards.append(filters.tokens(config.settings))
+        guards += [filters.tokens(config.settings), filters.no_null_binding()]
     rest = [*guards, filters.decompression(), filters.body_limit(config.settings)]
     if config.asks_for_tokens:
         rest.append(filters.model_spec())

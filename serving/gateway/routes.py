@@ -11,6 +11,11 @@ REST_CLUSTER = "model_rest"
 GRPC_CLUSTER = "model_grpc"
 REQUEST_SECONDS = 30
 
+#: Only what never reached the model server. A request that broke off on its way may be what killed it.
+_NOT_STARTED = "connect-failure,refused-stream,reset-before-request"
+#: What a gRPC server that is ending says to new calls. Not UNAVAILABLE: so a model server says that its queue is full.
+_TURNED_AWAY = "cancelled"
+
 _NAME = r"/v1/models/[A-Za-z0-9._-]+"
 _CHOSEN = r"/(?:versions/[0-9]+|labels/[A-Za-z0-9._-]+)"
 _VERBS = "predict|classify|regress"
@@ -50,7 +55,7 @@ def grpc_routes(config: GatewayConfig) -> Message:
 
 
 def _rest(config: GatewayConfig, method: str, path: str, rewrite: tuple[str, str] | None = None) -> Message:
-    action = _action(REST_CLUSTER)
+    action = _action(REST_CLUSTER, _NOT_STARTED)
     if rewrite:
         action["regex_rewrite"] = {"pattern": {"regex": rewrite[0]}, "substitution": rewrite[1]}
     methods = [{"name": ":method", "string_match": {"exact": method}}]
@@ -67,18 +72,17 @@ def _grpc(config: GatewayConfig, path: str, spec: str, *, label: str | None) -> 
         context["label"] = label
     return {
         "match": {"path": path, "grpc": {}},
-        "route": _action(GRPC_CLUSTER),
+        "route": _action(GRPC_CLUSTER, f"{_NOT_STARTED},{_TURNED_AWAY}"),
         "typed_per_filter_config": model_spec_context(context),
     }
 
 
-def _action(cluster: str) -> Message:
+def _action(cluster: str, retry_on: str) -> Message:
     return {
         "cluster": cluster,
         "timeout": f"{REQUEST_SECONDS}s",
         "retry_policy": {
-            # Only what never reached the model server. A request that broke off on its way may be what killed it.
-            "retry_on": "connect-failure,refused-stream,reset-before-request",
+            "retry_on": retry_on,
             # About two seconds in all: a model server that is replaced is back by then, or the caller is told.
             "num_retries": 6,
             "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},

@@ -52,8 +52,15 @@ def configured(directory: Path, *, socket: Path, rest: str, settings: GatewaySet
 @contextmanager
 def running(config: GatewayConfig) -> Iterator[Running]:
     """The gateway of `config`, started and ready."""
+    with started(config, render(config)) as it:
+        yield it
+
+
+@contextmanager
+def started(config: GatewayConfig, rendered: str) -> Iterator[Running]:
+    """The same with a configuration text that a test has changed."""
     file = config.work_dir / "envoy.json"
-    file.write_text(render(config))
+    file.write_text(rendered)
     log = config.work_dir / "envoy.log"
     admin = GatewayAdmin(config.admin_socket)
     with (

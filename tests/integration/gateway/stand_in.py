@@ -14,6 +14,12 @@ from pathlib import Path
 import grpc
 
 
+class _EchoServer(ThreadingHTTPServer):
+    daemon_threads = True
+    #: Whether connections end with their next answer.
+    ending = False
+
+
 class _Echo(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # One packet an answer: without this, Nagle and delayed acknowledgements add 40 ms.
@@ -32,12 +38,14 @@ class _Echo(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(answer)))
+        if isinstance(self.server, _EchoServer) and self.server.ending:
+            self.send_header("connection", "close")
         self.end_headers()
         self.wfile.write(answer)
 
-    do_GET = do_POST = do_PUT = do_DELETE = _answer
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815 (the names that http.server calls)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, *_: object) -> None:
         """Say nothing."""
 
 
@@ -63,7 +71,7 @@ class StandIn:
 
 @contextmanager
 def grpc_echo(socket: Path) -> Iterator[_EchoCalls]:
-    """The gRPC half on a Unix socket."""
+    """The gRPC half on a Unix socket. It ends as a model server that is told to: what it has, it answers."""
     handler = _EchoCalls()
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 64 * 1024 * 1024)])
     server.add_generic_rpc_handlers([handler])
@@ -72,21 +80,22 @@ def grpc_echo(socket: Path) -> Iterator[_EchoCalls]:
     try:
         yield handler
     finally:
-        server.stop(None).wait(5)
+        server.stop(5).wait(10)
 
 
 @contextmanager
 def rest_echo(port: int = 0) -> Iterator[str]:
-    """The REST half on a loopback port; its ``host:port``."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), _Echo)
-    server.daemon_threads = True
+    """The REST half on a loopback port; its ``host:port``. It ends as gently as the other half."""
+    server = _EchoServer(("127.0.0.1", port), _Echo)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
         yield f"127.0.0.1:{server.server_port}"
     finally:
+        # First the door, then the connections: nobody stands in a queue that is thrown away.
         server.shutdown()
         server.server_close()
+        server.ending = True
         thread.join(5)
 
 

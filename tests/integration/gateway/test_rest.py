@@ -106,9 +106,11 @@ def test_a_packed_body_is_unpacked_and_the_limit_holds_for_what_it_unpacks_to(op
     path, headers = "/v1/models/ua.default:predict", {"content-encoding": "gzip"}
 
     passed = open_gateway.client.post(path, content=gzip.compress(json.dumps(BODY).encode()), headers=headers)
+    tight = open_gateway.client.post(path, content=gzip.compress(b"x" * 1_000_000), headers=headers)
     refused = open_gateway.client.post(path, content=gzip.compress(b"x" * 1_100_000), headers=headers)
 
     assert json.loads(passed.json()["body"]) == BODY
+    assert len(tight.json()["body"]) == 1_000_000
     assert refused.status_code == 413
 
 
