@@ -1,0 +1,103 @@
+"""SavedModel on disk: written so that equal models are equal bytes, and read back as what a server would serve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from roost.contracts.manifest import SAVED_MODEL_NAME, SignatureSpec, TensorSpec
+from training.examples import Array, TrainingRefused
+from training.models import Exportable
+
+_FINGERPRINT: Final = "fingerprint.pb"
+_INTERNAL: Final = "__saved_model_init_op"
+
+
+def save(model: Exportable, directory: Path) -> None:
+    """Write the model, the same bytes for the same model in a fresh process.
+
+    TensorFlow writes maps of the protobuf in any order and a random id into `fingerprint.pb`, which servers only
+    report: maps are written in order here, and that file is left out.
+    """
+    import tensorflow as tf
+
+    if "serving_default" not in model.signatures:
+        raise TrainingRefused("the trainer's model has no signature serving_default: add it to Exportable.signatures")
+    tf.saved_model.save(model.module, str(directory), signatures=dict(model.signatures))
+    path = directory / SAVED_MODEL_NAME
+    proto = _read(path)
+    for name, method in model.methods.items():
+        proto.meta_graphs[0].signature_def[name].method_name = method
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+    (directory / _FINGERPRINT).unlink(missing_ok=True)
+
+
+def signatures(directory: Path) -> tuple[SignatureSpec, ...]:
+    """Signatures as the file has them, by name."""
+    found = _read(directory / SAVED_MODEL_NAME).meta_graphs[0].signature_def
+    return tuple(
+        SignatureSpec(
+            name=name,
+            method=found[name].method_name,
+            inputs=_tensors(found[name].inputs),
+            outputs=_tensors(found[name].outputs),
+        )
+        for name in sorted(found)
+        if name != _INTERNAL
+    )
+
+
+def ops(directory: Path) -> frozenset[str]:
+    """Every op of the graph and its functions: what a vetting deployer will look at."""
+    graph = _read(directory / SAVED_MODEL_NAME).meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return frozenset(node.op for node in nodes)
+
+
+class Served:
+    """The exported model, loaded again: what is evaluated and recorded is what will be served."""
+
+    def __init__(self, directory: Path) -> None:
+        """Load it. TensorFlow is imported here."""
+        import tensorflow as tf
+
+        self._tf = tf
+        self._loaded = tf.saved_model.load(str(directory))
+        self._serve = self._loaded.signatures["serving_default"]
+
+    def answer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs of ``serving_default`` by name.
+
+        Raises:
+            TrainingRefused: the model does not take the data set's features; naming both.
+        """
+        wanted = set(self._serve.structured_input_signature[1])
+        if wanted != set(inputs):
+            raise TrainingRefused(
+                f"the model's serving_default takes {', '.join(sorted(wanted))}; "
+                f"the data set has {', '.join(sorted(inputs))}: name them alike"
+            )
+        tensors = {name: self._tf.constant(column) for name, column in inputs.items()}
+        return {name: tensor.numpy() for name, tensor in self._serve(**tensors).items()}
+
+
+def _tensors(found: Mapping[str, Any]) -> tuple[TensorSpec, ...]:
+    from roost.adapters.tf_messages import types_pb2
+
+    return tuple(
+        TensorSpec(
+            name=name,
+            dtype=types_pb2.DataType.Name(found[name].dtype),
+            shape=None
+            if found[name].tensor_shape.unknown_rank
+            else tuple(dim.size for dim in found[name].tensor_shape.dim),
+        )
+        for name in sorted(found)
+    )
+
+
+def _read(path: Path) -> Any:
+    from roost.adapters.tf_messages import saved_model_pb2
+
+    return saved_model_pb2.SavedModel.FromString(path.read_bytes())
