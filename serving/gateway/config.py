@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from roost.contracts.errors import SettingsInvalid
 from roost.settings import GatewaySettings
@@ -75,6 +76,10 @@ class GatewayConfig:
             raise SettingsInvalid("gateway jwks_file and jwks_url are both set: name one source of keys")
         if self.settings.jwks_file and not self.settings.jwks_file.is_file():
             raise SettingsInvalid(f"gateway jwks_file {self.settings.jwks_file} is not a file")
+
+        url = urlsplit(self.settings.jwks_url or "https://none")
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            raise SettingsInvalid(f"gateway jwks_url {self.settings.jwks_url!r} is not an http or https address")
 
     @property
     def asks_for_tokens(self) -> bool:

@@ -118,7 +118,7 @@ def _routes(door: str) -> Message:
 
 
 def _cluster(config: FrontConfig, door: str) -> Message:
-    protocol = {"http_protocol_options": {}} if door == "rest" else {"http2_protocol_options": {}}
+    protocol: Message = {"http_protocol_options": {}} if door == "rest" else {"http2_protocol_options": {}}
     options = {"explicit_http_config": protocol, "common_http_protocol_options": {"idle_timeout": "60s"}}
     thresholds = {"max_connections": 1024, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 4096}
     return {

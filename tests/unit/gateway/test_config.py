@@ -1,0 +1,67 @@
+"""What a gateway's configuration refuses, and how it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from roost.contracts.errors import SettingsInvalid
+from roost.settings import GatewaySettings
+from serving.gateway.config import Address, GatewayConfig
+
+
+def a_config(**changes: object) -> GatewayConfig:
+    fields: dict[str, object] = {
+        "rest": "127.0.0.1:8501",
+        "grpc": "127.0.0.1:8500",
+        "upstream_grpc_socket": Path("/run/model.sock"),
+        "upstream_rest": "127.0.0.1:8601",
+        "admin_socket": Path("/run/admin.sock"),
+        "settings": GatewaySettings(),
+        "work_dir": Path("/run"),
+    }
+    return GatewayConfig(**(fields | changes))  # type: ignore[arg-type]  # the test's own table
+
+
+def test_an_address_is_an_ip_and_a_port():
+    assert Address.parse("127.0.0.1:80", "rest") == Address(host="127.0.0.1", port=80)
+    assert Address.parse("[::1]:8500", "rest") == Address(host="::1", port=8500)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8501", "localhost:8501", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "1.2.3:x"]
+)
+def test_an_address_that_cannot_be_used_is_named(text: str):
+    with pytest.raises(SettingsInvalid, match="gateway rest"):
+        a_config(rest=text)
+
+
+def test_a_socket_path_that_is_too_long_is_named_before_anything_starts():
+    with pytest.raises(SettingsInvalid, match="longer than 107 bytes"):
+        a_config(admin_socket=Path("/" + "x" * 107))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"allow_cidrs": ()}, "nobody could ask"),
+        ({"allow_cidrs": ("10.0.0.0/33",)}, "'10.0.0.0/33' is not a network"),
+        ({"allow_cidrs": ("10.0.0.1/8",)}, "has host bits set"),
+        ({"jwks_file": "/a", "jwks_url": "https://b"}, "both set"),
+        ({"jwks_file": "/nowhere/jwks.json"}, "/nowhere/jwks.json is not a file"),
+        ({"jwks_url": "ftp://keys"}, "is not an http"),
+        ({"jwks_url": "https:///keys"}, "is not an http"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_named(settings: dict[str, object], words: str):
+    with pytest.raises(SettingsInvalid, match=words):
+        a_config(settings=GatewaySettings.model_validate(settings))
+
+
+def test_tokens_are_asked_for_where_there_are_keys(tmp_path: Path):
+    (tmp_path / "jwks.json").write_text("{}")
+
+    assert not a_config().asks_for_tokens
+    assert a_config(settings=GatewaySettings(jwks_file=tmp_path / "jwks.json")).asks_for_tokens
+    assert a_config(settings=GatewaySettings(jwks_url="https://keys/jwks")).asks_for_tokens

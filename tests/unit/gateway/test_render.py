@@ -1,0 +1,78 @@
+"""The rendered configuration against committed files: a change of what passes shows in a review.
+
+Written anew by ``ROOST_REGENERATE=1 python -m pytest tests/unit/gateway/test_render.py``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from roost.settings import GatewaySettings
+from serving.gateway.config import GatewayConfig
+from serving.gateway.render import bootstrap, render
+
+GOLDEN = Path(__file__).parent / "golden"
+SCRIPT = resources.files("serving.gateway").joinpath("model_spec.lua").read_text(encoding="utf-8")
+#: Stands in the golden files where the configuration holds the script.
+SCRIPT_MARK = "model_spec.lua"
+
+CASES = {
+    "open": GatewaySettings(),
+    "keys_from_a_url": GatewaySettings(
+        jwks_url="https://login.example.com/keys",
+        issuer="https://login.example.com",
+        audience="predictions",
+        allow_cidrs=("10.0.0.0/8", "fd00::/8"),
+        max_body_mb=2,
+        access_log=Path("/var/log/roost/access.log"),
+    ),
+}
+
+
+def a_config(settings: GatewaySettings) -> GatewayConfig:
+    return GatewayConfig(
+        rest="0.0.0.0:8501",
+        grpc="[::]:8500",
+        upstream_grpc_socket=Path("/run/roost/model.sock"),
+        upstream_rest="127.0.0.1:8601",
+        admin_socket=Path("/run/roost/admin.sock"),
+        settings=settings,
+        work_dir=Path("/run/roost"),
+    )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_configuration_is_the_reviewed_one(case: str):
+    rendered = render(a_config(CASES[case])).replace(json.dumps(SCRIPT, ensure_ascii=False), f'"{SCRIPT_MARK}"')
+    golden = GOLDEN / f"{case}.json"
+    if os.environ.get("ROOST_REGENERATE"):
+        golden.write_text(rendered)
+
+    assert rendered == golden.read_text()
+
+
+def test_the_same_settings_give_the_same_bytes():
+    assert render(a_config(CASES["open"])) == render(a_config(CASES["open"]))
+
+
+def test_keys_in_a_file_are_named_by_their_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "jwks.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+
+    rendered = render(a_config(GatewaySettings(jwks_file=Path("jwks.json"))))
+
+    assert rendered.count(f'"filename": "{tmp_path}/jwks.json"') == 2
+
+
+def test_no_listener_but_the_two_doors_has_a_port():
+    document = bootstrap(a_config(CASES["open"]))
+
+    assert document["admin"] == {"address": {"pipe": {"path": "/run/roost/admin.sock", "mode": 0o600}}}
+    listeners = json.loads(json.dumps(document))["static_resources"]["listeners"]
+    ports = [each["address"]["socket_address"]["port_value"] for each in listeners]
+    assert ports == [8501, 8500]
