@@ -1,0 +1,119 @@
+"""One customer: `why`, as a page."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from nicegui import ui
+
+from deployer.console.access import Caller
+from deployer.console.app import Console
+from deployer.console.pages import asking
+from deployer.console.pages.frame import frame
+from deployer.console.pages.live import Live
+from deployer.console.pages.parts import STEP_TONE, card, chip, clock, empty, link, tag
+from deployer.console.plain_words import seconds_text
+from deployer.console.views import StepState, WhyAnswer, WhyStep
+from deployer.console.why.evidence import UnknownCustomer
+from roost.contracts.events import Command
+from roost.contracts.ids import DEFAULT_MODEL, InvalidId, check_id
+
+
+def mount(console: Console) -> None:
+    """The page at ``/customers/<id>``."""
+
+    @ui.page("/customers/{customer}")
+    def page(request: Request, customer: str, model: str = DEFAULT_MODEL) -> None:
+        caller: Caller = request.state.caller
+        with frame(console, request, customer):
+            try:
+                check_id(customer, "customer id")
+                check_id(model, "model id")
+            except InvalidId as error:
+                empty("That is not an id", str(error))
+                return
+
+            def read() -> WhyAnswer | str:
+                try:
+                    return console.reader.why(customer, model)
+                except UnknownCustomer as error:
+                    return str(error)
+
+            def draw(found: WhyAnswer | str) -> None:
+                if isinstance(found, str):
+                    empty("Nobody of that name", f"{found[:1].upper()}{found[1:]}.", command=f"roost signup {customer}")
+                else:
+                    _draw(console, caller, found)
+
+            Live(console, read, draw, every=2)
+
+
+def _draw(console: Console, caller: Caller, answer: WhyAnswer) -> None:
+    with ui.row().classes("w-full items-center").style("gap: 12px"):
+        tag("h1", answer.name)
+        chip("serving" if answer.serving else "not as it should be", "good" if answer.serving else "wait")
+        ui.space()
+        if answer.version is not None:
+            target = asking.Target(label=answer.name, customer=answer.customer, model=answer.model)
+            asking.buttons(console, caller, [Command.ROLLBACK], target)
+    tag("p", answer.sentence, "q-ma-none")
+    with card("What to do"):
+        tag("span", answer.next.sentence)
+        if answer.next.command:
+            with tag("div"):
+                tag("code", answer.next.command)
+        if answer.next.runbook:
+            tag("span", f"Runbook: {answer.next.runbook}", "r-soft r-small")
+        with ui.row().style("gap: 18px"):
+            if answer.rollout_id:
+                link("The newest rollout", f"/rollouts/{answer.rollout_id}")
+            link("All its rollouts", f"/?customer={answer.customer}")
+    with card("From event to answer"), tag("ol", classes="r-steps"):
+        for step in answer.steps:
+            _step(step)
+
+
+def _step(step: WhyStep) -> None:
+    tone = STEP_TONE[step.state]
+    with tag("li"):
+        tag("span", classes=f"r-dot {tone}", aria_hidden="true")
+        tag("span", step.title, "name" if not step.key.startswith("replica:") else "r-soft")
+        with tag("span", classes="said"):
+            tag("span", step.sentence)
+            if step.state in {StepState.FAILED, StepState.UNKNOWN, StepState.RUNNING}:
+                chip(step.state.value, tone).style("margin-left: 8px")
+            _facts(step)
+        with tag("span", classes="when"):
+            if step.at is not None:
+                clock(step.at)
+            if step.seconds is not None:
+                tag("div", f"took {seconds_text(step.seconds)}")
+
+
+def _facts(step: WhyStep) -> None:
+    if step.key == "canary":
+        for check, said in step.facts.items():
+            tag("div", f"{check}: {said}", "r-soft r-small")
+        return
+    url = step.facts.get("url")
+    shown = {
+        name: value
+        for name, value in step.facts.items()
+        if name not in {"url", "ready"} and value not in (None, "", [])
+    }
+    if shown:
+        tag(
+            "div",
+            " · ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in shown.items()),
+            "r-soft r-small",
+        )
+    if isinstance(url, str) and url.startswith(("http://", "https://")):
+        link("Open the run in Airflow", url, "r-small").props["rel"] = "noreferrer"
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return " to ".join(map(str, value))
+    text = str(value)
+    return f"{text[:19]}…" if text.startswith("sha256:") else text

@@ -1,0 +1,172 @@
+"""The list of rollouts: search, filter, pages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from nicegui import ui
+
+from deployer.console.app import Console
+from deployer.console.pages.frame import frame
+from deployer.console.pages.live import Live
+from deployer.console.pages.parts import PHASE_TONE, cell, chip, empty, link, moment, note, phase_words, table, tag
+from deployer.console.views import FreezeView, RolloutPage, RolloutSummary
+from roost.contracts.ids import InvalidId, check_id
+from roost.contracts.rollout import TERMINAL, Phase
+from roost.ports.ledger import RolloutQuery
+
+#: Name of a filter to the phases it lets through.
+FILTERS: Final[dict[str, frozenset[Phase] | None]] = {
+    "all": None,
+    "needs a person": frozenset({Phase.AWAITING_APPROVAL, Phase.HALTED}),
+    "under way": frozenset(Phase) - TERMINAL - {Phase.LIVE, Phase.AWAITING_APPROVAL, Phase.HALTED},
+    "live": frozenset({Phase.LIVE, Phase.SETTLED}),
+    "refused or back": frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.CANCELLED, Phase.SUPERSEDED}),
+}
+_ROWS: Final = 25
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """What this page shows. `pages` holds where each page before began."""
+
+    customer: str = ""
+    filter: str = "all"
+    pages: list[datetime | None] = field(default_factory=lambda: [None])
+
+    @property
+    def query(self) -> RolloutQuery:
+        return RolloutQuery(
+            customer=self.customer or None, phases=FILTERS[self.filter], limit=_ROWS, before=self.pages[-1]
+        )
+
+
+def mount(console: Console) -> None:
+    """The page at ``/``, kept by address: ``/?customer=ua&show=live``."""
+
+    @ui.page("/")
+    def rollouts(request: Request, customer: str = "", show: str = "all") -> None:
+        chosen = _Chosen(customer=_valid(customer), filter=show if show in FILTERS else "all")
+        with frame(console, request, "Rollouts"):
+            tag("h1", "Rollouts")
+            filters = ui.row().classes("r-filters")
+            live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]] = Live(
+                console,
+                lambda: (console.reader.rollouts(chosen.query), tuple(console.reader.freezes())),
+                lambda found: _draw(found, chosen, live),
+                every=5,
+            )
+            with filters:
+                _filters(chosen, live)
+
+
+def _filters(chosen: _Chosen, live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]]) -> None:
+    async def again() -> None:
+        chosen.pages = [None]
+        asked = {"customer": chosen.customer, "show": chosen.filter if chosen.filter != "all" else ""}
+        query = urlencode({name: value for name, value in asked.items() if value})
+        ui.run_javascript(f"history.replaceState(null, '', '/{'?' + query if query else ''}')")
+        await live.refresh()
+
+    async def search() -> None:
+        text = (field.value or "").strip().lower()
+        if text and not _valid(text):
+            field.props["error"] = True
+            field.props["error-message"] = "a customer id: a-z, 0-9 and -"
+            field.update()
+            return
+        field.props["error"] = False
+        chosen.customer = text
+        field.update()
+        await again()
+
+    async def choose() -> None:
+        chosen.filter = str(kind.value)
+        await again()
+
+    field = ui.input(label="Customer id", value=chosen.customer, on_change=search)
+    field.props("outlined dense clearable debounce=300 data-search").props["hint"] = "press / to search"
+    field.style("width: 220px")
+    kind = ui.toggle(list(FILTERS), value=chosen.filter, on_change=choose).props("no-caps unelevated dense")
+    kind.props("toggle-color=primary padding='4px 12px'")
+
+
+def _draw(
+    found: tuple[RolloutPage, tuple[FreezeView, ...]],
+    chosen: _Chosen,
+    live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]],
+) -> None:
+    page, freezes = found
+    for freeze in freezes:
+        what = "Nothing is promoted" if freeze.scope == "fleet" else f"Nothing of {freeze.scope} is promoted"
+        note(f"{what}: frozen by {freeze.actor}, “{freeze.reason}”.", "wait")
+    with ui.column().classes("r-card"):
+        if not page.items:
+            _nothing(chosen)
+        else:
+            with table("Customer", "#Version", "Phase", "Since", "Why", "Run"):
+                for row in page.items:
+                    _row(row)
+    _pager(page, chosen, live)
+
+
+def _row(row: RolloutSummary) -> None:
+    with tag("tr"):
+        cell(
+            partial(
+                link,
+                row.customer if row.model == "default" else row.name,
+                f"/customers/{row.customer}?model={row.model}",
+            ),
+            "tight",
+        )
+        cell(str(row.version) if row.version else "–", "num")
+        cell(partial(chip, phase_words(row.phase), PHASE_TONE.get(row.phase, "run")))
+        cell(partial(moment, row.entered_at, "r-soft"), "tight")
+        cell(partial(link, row.reason or "open", f"/rollouts/{row.id}"), "wide")
+        cell(row.run_id, "r-mono r-soft tight")
+
+
+def _pager(page: RolloutPage, chosen: _Chosen, live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]]) -> None:
+    async def older() -> None:
+        chosen.pages.append(page.next_before)
+        await live.refresh()
+
+    async def newer() -> None:
+        chosen.pages.pop()
+        await live.refresh()
+
+    if len(chosen.pages) == 1 and page.next_before is None:
+        return
+    with ui.row().classes("items-center"):
+        ui.button("Newer", on_click=newer).props("flat no-caps dense").set_enabled(len(chosen.pages) > 1)
+        tag("span", f"Page {len(chosen.pages)}", "r-soft r-small")
+        ui.button("Older", on_click=older).props("flat no-caps dense").set_enabled(page.next_before is not None)
+
+
+def _nothing(chosen: _Chosen) -> None:
+    if chosen.customer or chosen.filter != "all":
+        whose = f" of {chosen.customer}" if chosen.customer else ""
+        kind = f" that are “{chosen.filter}”" if chosen.filter != "all" else ""
+        empty(f"No rollouts{whose}{kind}", "Clear the filters to see the others.")
+        if chosen.customer:
+            with ui.row().classes("w-full justify-center"):
+                link(f"Why? Where {chosen.customer} stands", f"/customers/{chosen.customer}")
+        return
+    empty(
+        "No rollouts yet",
+        "A rollout begins when a training run says that a model is ready. The quickest way to one:",
+        command="roost signup ua",
+    )
+
+
+def _valid(customer: str) -> str:
+    try:
+        return check_id(customer)
+    except InvalidId:
+        return ""
