@@ -60,7 +60,7 @@ class GatewayConfig:
     #: Where Envoy's admin interface listens: a Unix socket that only its owner opens. There is no admin port.
     admin_socket: Path
     settings: GatewaySettings
-    #: Directory of files that belong to this gateway; `roost.serving` keeps the rendered configuration here.
+    #: Directory of files that belong to this gateway; the node keeps the rendered configuration here.
     work_dir: Path
 
     def __post_init__(self) -> None:

@@ -1,0 +1,245 @@
+"""B8: what the gateway adds to a prediction.
+
+Run it from the repository's root: ``python -m bench.gateway [--calls 500] [--rounds 6]``. It prints a table and writes
+``bench/out/gateway.json``.
+
+One client asks the same upstream in four ways, in turns, in one run: directly, through a bare Envoy (routes only),
+through the gateway, and through the gateway with a token that is bound to a customer. The upstream answers at once with
+what it got, so that what is left is the way. Client, gateway and upstream share the machine's cores: compare the ways
+with each other, not with other machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import grpc
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from roost.adapters.tf_messages import packed_tensor_from_array, predict_pb2
+from roost.settings import GatewaySettings
+from serving.gateway import filters
+from serving.gateway.config import GatewayConfig
+from serving.gateway.render import bootstrap, render
+from serving.gateway.tokens import Grant, SigningKey, key_set, mint
+from tests.integration.gateway.running import configured, started
+from tests.integration.gateway.stand_in import stand_in
+
+PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
+PATH: Final = "/v1/models/ua.default:predict"
+OUTPUT: Final = Path("bench/out/gateway.json")
+IN_FLIGHT: Final = 32
+_WARM_UP: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way to the upstream, with both doors open."""
+
+    name: str
+    rest: http.client.HTTPConnection
+    channel: grpc.Channel
+    token: str | None = None
+
+    def by_rest(self, body: bytes) -> None:
+        """One request and its whole answer."""
+        headers = {"content-type": "application/json"}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        self.rest.request("POST", PATH, body, headers)
+        answer = self.rest.getresponse()
+        answer.read()
+        if answer.status != http.client.OK:
+            raise RuntimeError(f"{self.name} answered {answer.status}")
+
+    def by_grpc(self, body: bytes) -> None:
+        """One call."""
+        self.channel.unary_unary(PREDICT)(body, metadata=self._metadata())
+
+    def many_by_grpc(self, body: bytes, count: int) -> float:
+        """Calls per second with `IN_FLIGHT` under way at a time."""
+        method, waiting, start = self.channel.unary_unary(PREDICT), [], time.perf_counter()
+        for _ in range(count):
+            waiting.append(method.future(body, metadata=self._metadata()))
+            if len(waiting) == IN_FLIGHT:
+                waiting.pop(0).result()
+        for call in waiting:
+            call.result()
+        return count / (time.perf_counter() - start)
+
+    def _metadata(self) -> list[tuple[str, str]]:
+        return [("authorization", f"Bearer {self.token}")] if self.token else []
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser.add_argument("--calls", type=int, default=500, help="calls per way, API and round")
+    parser.add_argument("--rounds", type=int, default=6, help="turns that the ways take")
+    arguments = parser.parse_args()
+    with ExitStack() as stack:
+        ways = _ways(stack)
+        measured = _measured(ways, arguments.calls, arguments.rounds)
+    rows = [_row(api, name, measured) for api in ("grpc", "rest") for name in (way.name for way in ways)]
+    _show(rows, arguments.calls * arguments.rounds)
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps({"machine": _machine(), "rows": rows}, indent=2) + "\n")
+
+
+def _ways(stack: ExitStack) -> list[Way]:
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="roost-b8-", dir="/tmp")))
+    socket, rest = stack.enter_context(_upstream(directory))
+    key = SigningKey.create()
+    (directory / "jwks.json").write_text(key_set([key]))
+    grant = Grant(subject="bench", issuer="roost", audience="roost-predictions", lifetime=3600, customers=("ua",))
+    plain, tokens = GatewaySettings(), GatewaySettings(jwks_file=directory / "jwks.json")
+
+    def way(name: str, settings: GatewaySettings, text: Callable[[GatewayConfig], str], token: str | None) -> Way:
+        place = directory / name.replace(" ", "-")
+        place.mkdir()
+        config = configured(place, socket=socket, rest=rest, settings=settings)
+        stack.enter_context(started(config, text(config)))
+        return _opened(name, config.rest, config.grpc, token)
+
+    return [
+        _opened("direct", rest, f"unix:{socket}", None),
+        way("bare envoy", plain, _bare, None),
+        way("gateway", plain, render, None),
+        way("gateway with tokens", tokens, render, mint(key, grant, now=time.time())),
+    ]
+
+
+def _opened(name: str, rest: str, target: str, token: str | None) -> Way:
+    host, port = rest.rsplit(":", 1)
+    return Way(
+        name=name,
+        rest=http.client.HTTPConnection(host, int(port)),
+        channel=grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]),
+        token=token,
+    )
+
+
+def _bare(config: GatewayConfig) -> str:
+    """The same Envoy with nothing but a route to the upstream: what any proxy of its kind would cost."""
+    document = json.loads(json.dumps(bootstrap(config)))
+    for listener in document["static_resources"]["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        manager["http_filters"] = [filters.router()]
+        route = {"match": {"prefix": "/"}, "route": {"cluster": f"model_{listener['name']}"}}
+        manager["route_config"] = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}
+    return json.dumps(document)
+
+
+@contextmanager
+def _upstream(directory: Path) -> Iterator[tuple[Path, str]]:
+    """The stand-in in a process of its own, so that it does not share the client's interpreter lock."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(directory, theirs), daemon=True)
+    process.start()
+    socket, rest = ours.recv()
+    try:
+        yield socket, rest
+    finally:
+        ours.send("end")
+        process.join(20)
+
+
+def _serve(directory: Path, pipe: Connection) -> None:
+    with stand_in(directory) as server:
+        pipe.send((server.socket, server.rest))
+        pipe.recv()
+
+
+def _measured(ways: list[Way], calls: int, rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Seconds of each call by API and way; ``many`` holds calls per second."""
+    row = {"distance": 1400.0, "hour": 17.0, "carrier": "UA", "origin": "EWR"}
+    as_json = json.dumps({"instances": [row] * 8}).encode()
+    request = predict_pb2.PredictRequest(model_spec={"name": "ua.default"})
+    for name in ("distance", "hour"):
+        request.inputs[name].CopyFrom(packed_tensor_from_array(np.arange(8, dtype=np.float32)))
+    as_proto = request.SerializeToString()
+    measured: dict[tuple[str, str], list[float]] = {}
+    for turn in range(rounds + 1):
+        for way in ways:
+            for api, one, body in (("grpc", way.by_grpc, as_proto), ("rest", way.by_rest, as_json)):
+                seconds = _timed(one, body, _WARM_UP if turn == 0 else calls)
+                if turn:
+                    measured.setdefault((api, way.name), []).extend(seconds)
+            if turn:
+                measured.setdefault(("many", way.name), []).append(way.many_by_grpc(as_proto, calls))
+    return measured
+
+
+def _timed(one: Callable[[bytes], None], body: bytes, calls: int) -> list[float]:
+    seconds = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        one(body)
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+def _row(api: str, name: str, measured: dict[tuple[str, str], list[float]]) -> dict[str, str | float | None]:
+    def at(way: str, percent: int) -> float:
+        return float(np.percentile(measured[api, way], percent)) * 1000
+
+    rate = statistics.median(measured["many", name])
+    return {
+        "api": api,
+        "way": name,
+        "p50_ms": at(name, 50),
+        "p95_ms": at(name, 95),
+        "p99_ms": at(name, 99),
+        "over_direct_ms": at(name, 50) - at("direct", 50),
+        "over_bare_ms": at(name, 50) - at("bare envoy", 50),
+        "calls_per_second": rate if api == "grpc" else None,
+        "of_bare_rate": rate / statistics.median(measured["many", "bare envoy"]) if api == "grpc" else None,
+    }
+
+
+def _show(rows: list[dict[str, str | float | None]], calls: int) -> None:
+    table = Table(title=f"B8: what the gateway adds · {_machine()} · n = {calls} a row, one at a time")
+    columns = (
+        "API",
+        "way",
+        "p50 ms",
+        "p95",
+        "p99",
+        "over direct",
+        "over bare",
+        f"calls/s, {IN_FLIGHT} at a time",
+        "of bare",
+    )
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < 2 else "right")
+    for row in rows:
+        cells = [
+            "" if value is None else value if isinstance(value, str) else f"{value:,.2f}" for value in row.values()
+        ]
+        table.add_row(*cells, end_section=row["way"] == "gateway with tokens")
+    Console(width=140).print(table)
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
+
+
+if __name__ == "__main__":
+    main()
