@@ -51,6 +51,14 @@ class DesiredStore:
         """Read anew the next time: somebody else may have written."""
         self._held = None
 
+    def confirmed(self) -> bool:
+        """Whether what was last read is still there; if not, it is read anew the next time."""
+        held, found = self._current(), self._store.stat(desired_object(self.pool))
+        same = held.object_generation == (found.generation if found else 0)
+        if not same:
+            self.forget()
+        return same
+
     def wait_seconds(self, *, spare: bool = False) -> float:
         """How long until a write is allowed; with `spare`, until it leaves another one for what is urgent."""
         return self._bucket.wait_seconds(2.0 if spare else 1.0)

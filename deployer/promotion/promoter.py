@@ -24,7 +24,7 @@ from deployer.rollout.parts import Parts
 from deployer.rollout.retirement import Retirement
 from roost.contracts.desired import DesiredState, DesiredVersion
 from roost.contracts.errors import Conflict
-from roost.contracts.rollout import Rollout
+from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import RolloutQuery
 
 #: A wait for nodes is cut into slices, so that what comes meanwhile, such as a rollback, need not wait longer.
@@ -44,6 +44,8 @@ class _Tally:
     changes: list[tuple[Rollout, Change]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     waiting: bool = False
+    #: A rollout is not what the desired state says, which may be because the latter was read long ago.
+    doubtful: bool = False
 
 
 class Promoter:
@@ -74,9 +76,13 @@ class Promoter:
         if retiring:
             self._write(retiring)
             return AT_ONCE
-        state = self._desired.current()
-        view = self._view(state)
+        view = self._view(self._desired.current())
         tally = self._judge(work, view)
+        return self._act(tally, work, view)
+
+    def _act(self, tally: _Tally, work: Work, view: PoolView) -> Pace:
+        if tally.doubtful and not self._desired.confirmed():
+            return AT_ONCE
         if tally.steps:
             self._write(tally.steps)
             return AT_ONCE
@@ -85,7 +91,7 @@ class Promoter:
             return self._commit(tally.changes, leaving)
         if self._retire(work, view):
             return AT_ONCE
-        return self._wait(state) if tally.waiting or work.leaving else self._until_next_bake(work)
+        return self._wait(view.generation) if tally.waiting or work.leaving else self._until_next_bake(work)
 
     def _judge(self, work: Work, view: PoolView) -> _Tally:
         tally = _Tally()
@@ -94,6 +100,7 @@ class Promoter:
                 case Wants(change=change):
                     tally.changes.append((rollout, change))
                 case Fails(reason=why):
+                    tally.doubtful = tally.doubtful or rollout.phase is Phase.LIVE
                     tally.steps.append(self._ends.failed(rollout, why))
                 case Done(facts=facts):
                     tally.steps.append(self._ends.done(rollout, reason, facts))
@@ -145,9 +152,9 @@ class Promoter:
         self._look(self._nodes.nudge_and_wait(state.generation, _SLICE))
         return AT_ONCE
 
-    def _wait(self, state: DesiredState) -> Pace:
+    def _wait(self, generation: int) -> Pace:
         started = self._parts.clock.monotonic()
-        self._look(self._nodes.wait(state.generation, _SLICE))
+        self._look(self._nodes.wait(generation, _SLICE))
         told_nothing = self._parts.clock.monotonic() - started < _TOLD_NOTHING
         return Pace(wait_seconds=_PAUSE) if told_nothing else AT_ONCE
 

@@ -6,13 +6,14 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 from typing import Final, Protocol
 
 from deployer.domain.transitions import DEPLOYER, SOURCE, Cause, Step, deadline, transition
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.policy import Policy, Rules
-from roost.contracts.rollout import Phase, Rollout
+from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
 from roost.ports.clock import Clock
 from roost.ports.ledger import Change, CommandLedger, Leases, OnboardingLedger, Outbox, RolloutLedger
 from roost.ports.object_store import ObjectStore
@@ -39,6 +40,8 @@ class Parts:
     owner: str = field(default_factory=lambda: f"deployer-{uuid.uuid4().hex[:12]}")
     #: How people reach the console; events link to it.
     console_url: str = ""
+    #: (customer, model) of names whose one place between CANARY and LIVE became free: workers look there first.
+    freed: SimpleQueue[tuple[str, str]] = field(default_factory=SimpleQueue)
 
     def rules(self, rollout: Rollout) -> Rules:
         """The policy's rules for the rollout's customer."""
@@ -70,6 +73,8 @@ class Parts:
         for step in steps:
             metrics.TRANSITIONS.labels(phase=step.after.phase).inc()
             _log(step)
+            if step.before.phase in EXCLUSIVE and step.after.phase not in EXCLUSIVE:
+                self.freed.put((step.after.customer, step.after.model))
 
     def operation(self, what: str, reason: str, *, key: str, **known: object) -> Event:
         """An event that belongs to no single rollout. The same `what` and `key` give the same event id."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from queue import Empty
 from typing import Final
 
 from deployer.rollout.controller import WORKED, Controller
 from deployer.rollout.outcome import Later
 from deployer.rollout.parts import Parts
 from roost.contracts.errors import Retryable
-from roost.contracts.rollout import Rollout
+from roost.contracts.rollout import Phase, Rollout
+from roost.ports.ledger import RolloutQuery
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class Worker:
 
         Raises `DatabaseUnavailable`; any other outage is the row's own trouble, and it comes back later.
         """
+        self._take_freed()
         ledger = self._parts.ledger
         claimed = ledger.claim(WORKED, owner=self._name, limit=1, lease_seconds=self._lease_seconds)
         for rollout in claimed:
@@ -39,6 +42,16 @@ class Worker:
             if later is not None:
                 ledger.give_back(rollout.id, owner=self._name, due_in_seconds=later.seconds)
         return bool(claimed)
+
+    def _take_freed(self) -> None:
+        """A rollout that waited for its name's place goes on at once, not when it would look again."""
+        try:
+            customer, model = self._parts.freed.get_nowait()
+        except Empty:
+            return
+        query = RolloutQuery(customer=customer, model=model, phases=frozenset({Phase.VETTED}), limit=100)
+        for rollout in self._parts.ledger.rollouts(query):
+            self._try(rollout)
 
     def _try(self, rollout: Rollout) -> Later | None:
         try:

@@ -21,7 +21,7 @@ from deployer.promotion.reconciler import Reconciler
 from deployer.rollout.canary import CanaryJudge
 from deployer.rollout.commands import Commands
 from deployer.rollout.controller import Controller
-from deployer.rollout.parts import Parts
+from deployer.rollout.parts import Ledger, Parts
 from deployer.rollout.workers import Worker
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.ledger import InMemoryLedger
@@ -47,6 +47,7 @@ from roost.contracts.manifest import (
 )
 from roost.contracts.policy import Policy
 from roost.contracts.rollout import Phase, Rollout
+from roost.ports.clock import Clock
 from roost.ports.object_store import ObjectStore
 from roost.ports.serving import NodeAddress, Tensors
 
@@ -142,9 +143,11 @@ class World:
         store: ObjectStore | None = None,
         interval: float = 1.0,
         check_artifacts: bool = True,
+        clock: Clock | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
-        self.clock = ManualClock()
-        self.ledger = InMemoryLedger(self.clock)
+        self.clock: Any = clock or ManualClock()
+        self.ledger: Ledger = ledger or InMemoryLedger(self.clock)
         self.memory = InMemoryObjectStore()
         self.store: ObjectStore = store or self.memory
         self.interval = interval

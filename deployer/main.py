@@ -1,0 +1,192 @@
+"""Wires the deployer: adapters in one place, a thread per loop, health, and a clean end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from deployer.promotion.canary_pool import CanaryPool
+from deployer.promotion.desired_store import DesiredStore
+from deployer.promotion.nodes import PoolNodes
+from deployer.promotion.promoter import Promoter
+from deployer.promotion.reconciler import Reconciler
+from deployer.rollout.canary import CanaryJudge
+from deployer.rollout.commands import Commands
+from deployer.rollout.controller import Controller
+from deployer.rollout.loop import Bell, Lease, Loop, Step, Threads, listen
+from deployer.rollout.parts import Parts
+from deployer.rollout.relay import Relay
+from deployer.rollout.workers import Worker
+from roost import policy_file
+from roost.ports.clock import Clock, SystemClock
+from roost.ports.event_bus import EventPublisher
+from roost.ports.ledger import Wakeups
+from roost.ports.serving import NodeControl, NodeDirectory, Predictor
+from roost.settings import Settings
+from roost.telemetry.health import HealthServer
+
+_COPIERS: Final = 8
+_JUDGES: Final = 4
+_ASKERS: Final = 32
+#: Longest wait of a loop that nobody woke. Rows become due by time alone; commands and events never do.
+_WORKER_IDLE: Final = 1.0
+_IDLE: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How nodes are found, asked, and predicted with."""
+
+    directory: NodeDirectory
+    control: NodeControl
+    predictor: Predictor
+
+
+class Deployer:
+    """All loops over one set of adapters. Made by `run`; tests make it over other adapters."""
+
+    def __init__(
+        self, settings: Settings, parts: Parts, *, serving: Serving, publisher: EventPublisher, wakeups: Wakeups
+    ) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._serving = serving
+        self._pools: list[ThreadPoolExecutor] = []
+        self._bells: list[Bell] = []
+        self._threads = Threads(self._loops(publisher, wakeups))
+
+    def troubles(self) -> dict[str, str | None]:
+        """What keeps each loop from working; None where nothing does."""
+        return self._threads.troubles()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`. Raises whatever a loop died of."""
+        try:
+            self._threads.run(stop, self._ring_all)
+        finally:
+            for pool in self._pools:
+                pool.shutdown(cancel_futures=True)
+
+    def _loops(self, publisher: EventPublisher, wakeups: Wakeups) -> list[Loop]:
+        parts, serving = self._parts, self._settings.serving
+        workers = [self._bell() for _ in range(self._settings.deployer.workers)]
+        commands, relay, pool, canary = (self._bell() for _ in range(4))
+        handle, publish = Commands(parts), Relay(parts, publisher)
+        bells = {"rollouts": [*workers, pool, canary], "commands": [commands], "outbox": [relay], "onboarding": [pool]}
+        return [
+            Loop("listener", listen(wakeups, bells), self._bell(), parts.clock, idle=_IDLE),
+            *self._workers(workers),
+            self._leased("commands", _busy(handle.step), commands),
+            self._leased("relay", _busy(publish.step), relay),
+            self._promoter(pool),
+            self._canary(canary),
+            *(self._reconciler(name) for name in (serving.pool, serving.canary_pool)),
+        ]
+
+    def _workers(self, bells: list[Bell]) -> list[Loop]:
+        controller = Controller(self._parts, self._executor(_COPIERS))
+        loops = []
+        for index, bell in enumerate(bells):
+            name = f"{self._parts.owner}/{index}"
+            worker = Worker(self._parts, controller, name=name, lease_seconds=self._settings.deployer.lease_seconds)
+            loops.append(Loop(f"worker-{index}", _busy(worker.step), bell, self._parts.clock, idle=_WORKER_IDLE))
+        return loops
+
+    def _promoter(self, bell: Bell) -> Loop:
+        pool = self._settings.serving.pool
+        desired = self._desired(pool)
+        promoter = Promoter(self._parts, desired, self._nodes(pool))
+        return self._leased(f"pool/{pool}", lambda: promoter.step().wait_seconds, bell, desired.forget)
+
+    def _canary(self, bell: Bell) -> Loop:
+        pool = self._settings.serving.canary_pool
+        desired = self._desired(pool)
+        judge = CanaryJudge(self._parts, self._serving.predictor)
+        judges = self._executor(_JUDGES)
+        canary = CanaryPool(self._parts, desired, self._nodes(pool), judge.judge, judges)
+        canary.on_judged = bell.ring
+        return self._leased(f"pool/{pool}", lambda: canary.step().wait_seconds, bell, desired.forget)
+
+    def _reconciler(self, pool: str) -> Loop:
+        reconciler = Reconciler(self._desired(pool), self._nodes(pool))
+        seconds = self._settings.deployer.reconcile_seconds
+
+        def step() -> float:
+            reconciler.step()
+            return seconds
+
+        return Loop(f"reconciler/{pool}", step, self._bell(), self._parts.clock, idle=seconds)
+
+    def _desired(self, pool: str) -> DesiredStore:
+        interval = self._settings.deployer.write_interval_seconds
+        return DesiredStore(pool, self._parts.store, self._parts.clock, interval)
+
+    def _nodes(self, pool: str) -> PoolNodes:
+        return PoolNodes(
+            pool, self._serving.directory, self._serving.control, self._parts.clock, self._executor(_ASKERS)
+        )
+
+    def _leased(self, name: str, step: Step, bell: Bell, gained: Callable[[], None] = lambda: None) -> Loop:
+        lease = Lease(
+            leases=self._parts.ledger,
+            name=f"deployer/{name}",
+            owner=self._parts.owner,
+            seconds=self._settings.deployer.lease_seconds,
+            gained=gained,
+        )
+        return Loop(name, step, bell, self._parts.clock, idle=_IDLE, lease=lease)
+
+    def _executor(self, threads: int) -> ThreadPoolExecutor:
+        self._pools.append(ThreadPoolExecutor(threads))
+        return self._pools[-1]
+
+    def _bell(self) -> Bell:
+        self._bells.append(Bell())
+        return self._bells[-1]
+
+    def _ring_all(self) -> None:
+        for bell in self._bells:
+            bell.ring()
+
+
+def _busy(step: Callable[[], bool]) -> Callable[[], float | None]:
+    """Again at once while there was something to do."""
+    return lambda: 0.0 if step() else None
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """The deployer, until `stop`. Raises `SettingsInvalid` where a setting or the policy file cannot be used."""
+    # Each SDK costs start-up time and memory: only this process, and only here, pays for them.
+    from roost.adapters.gcs import open_store
+    from roost.adapters.kafka import open_publisher
+    from roost.adapters.node_control import HttpNodeControl
+    from roost.adapters.node_directory import open_directory
+    from roost.adapters.postgres import open_ledger, open_wakeups
+    from roost.adapters.tf_serving import TfServingPredictor
+
+    policy = policy_file.read(settings.deployer.policy_file)
+    clock: Clock = SystemClock()
+    with ExitStack() as stack:
+        ledger = open_ledger(settings.database, clock)
+        wakeups = open_wakeups(settings.database)
+        publisher = open_publisher(settings.kafka)
+        control = HttpNodeControl(settings.serving.control_token)
+        predictor = TfServingPredictor(settings.serving.predict_token)
+        for part in (ledger, wakeups, publisher, control, predictor):
+            stack.callback(part.close)
+        parts = Parts(
+            ledger=ledger,
+            store=open_store(settings.storage),
+            policy=policy,
+            clock=clock,
+            console_url=settings.console.url,
+        )
+        serving = Serving(directory=open_directory(settings.serving), control=control, predictor=predictor)
+        deployer = Deployer(settings, parts, serving=serving, publisher=publisher, wakeups=wakeups)
+        health = HealthServer(settings.health_host, settings.health_port, deployer.troubles)
+        stack.callback(health.close)
+        deployer.run(stop)
