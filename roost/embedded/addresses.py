@@ -25,6 +25,8 @@ PORTS: Final = (
     "airflow-logs",
     "airflow-triggers",
     "console",
+    "front-rest",
+    "front-grpc",
     "deployer",
     "signup-consumer",
     "model-consumer",

@@ -84,7 +84,11 @@ class Blueprint:
                 "airflow__username": airflow_home.USER,
                 "airflow__password": self.addresses.secrets.airflow_password,
             },
-            "nodes": {"serving__directory_file": str(self.state.nodes)},
+            "nodes": {
+                "serving__directory_file": str(self.state.nodes),
+                "serving__rest": at("front-rest"),
+                "serving__grpc": at("front-grpc"),
+            },
         }
         for role, settings in by_role.items():
             own |= {} if self.external(role) else settings

@@ -104,7 +104,11 @@ def _ensure_topics(kafka: settings.KafkaSettings) -> None:
                 raise
             time.sleep(0.2)
         else:
-            log.info("topics are there; made now: %s", ", ".join(name for name, what in made.items() if what == "created") or "none", extra={"action": "topics"})
+            log.info(
+                "topics are there; made now: %s",
+                ", ".join(name for name, what in made.items() if what == "created") or "none",
+                extra={"action": "topics"},
+            )
             return
 
 

@@ -145,6 +145,19 @@ def _nodes(blueprint: Blueprint) -> Iterator[Part]:
             stop_group=False,
             stop_seconds=20,
         )
+    yield _front(blueprint)
+
+
+def _front(blueprint: Blueprint) -> Part:
+    addresses = blueprint.addresses
+    rest, grpc = addresses.at("front-rest"), addresses.at("front-grpc")
+    return Part(
+        name="front",
+        command=(_PYTHON, "-m", "roost.embedded.front", str(blueprint.state.sockets), rest, grpc),
+        probe=probes.listens(rest),
+        address=f"REST {rest}, gRPC {grpc}",
+        ports={name: addresses.ports[name] for name in ("front-rest", "front-grpc")},
+    )
 
 
 def _services(blueprint: Blueprint) -> Iterator[Part]:

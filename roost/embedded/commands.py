@@ -72,8 +72,9 @@ def up(state: StateDir, options: UpOptions, settings: Settings, *, stay: bool) -
             planned = stack.plan(state, options.wanted(settings), options.only)
             code = _start(planned, display, interrupt)
         if code == 0:
-            _tell(planned, options)
+            _tell(planned, options, display)
             code = _watch(planned, display, interrupt) if stay else 0
+    display.close()
     return code
 
 
@@ -116,8 +117,7 @@ def status(state: StateDir, *, as_json: bool) -> int:
     if as_json:
         print(json.dumps(table.document(view), indent=1))
     else:
-        Console().print(table.table(view))
-        _print_addresses(known)
+        Console().print(table.drawing(view))
     return 0 if view.ready else EXIT_NOT_READY
 
 
@@ -221,21 +221,15 @@ def _already_up(state: StateDir, options: UpOptions, display: Display) -> int:
     if known is None:
         raise Conflict(f"a supervisor runs in {state.root} but its files are gone: roost down, then roost up")
     display.say(f"the stack in {state.root} is up already")
-    _tell(known, options)
+    _tell(known, options, display)
     return 0
 
 
-def _tell(planned: Stack, options: UpOptions) -> None:
+def _tell(planned: Stack, options: UpOptions, display: Display) -> None:
+    view = look(planned, planned.supervisor.processes())
+    display.finish(view)
     if options.as_json:
-        print(json.dumps(table.document(look(planned, planned.supervisor.processes())), indent=1), flush=True)
-    else:
-        _print_addresses(planned)
-
-
-def _print_addresses(planned: Stack) -> None:
-    console = Console()
-    for name, address in table.addresses(planned).items():
-        console.print(f"{name:>15}  {address}", highlight=False, soft_wrap=True)
+        print(json.dumps(table.document(view), indent=1), flush=True)
 
 
 def _say_down(state: StateDir, *, as_json: bool) -> None:
@@ -245,6 +239,8 @@ def _say_down(state: StateDir, *, as_json: bool) -> None:
         print(json.dumps(facts, indent=1))
         return
     print(f"no stack runs in {state.root}: roost up")
+    if left := stopping.left_over(state):
+        print(f"but {len(left)} processes of an earlier one live on without a supervisor: roost down stops them")
     if reason:
         print(f"the last start failed: {reason}")
 

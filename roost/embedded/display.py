@@ -20,6 +20,9 @@ class Display(Protocol):
     def show(self, view: table.View) -> None:
         """The parts as they are now."""
 
+    def finish(self, view: table.View) -> None:
+        """All parts are ready for the first time."""
+
     def say(self, line: str) -> None:
         """One sentence."""
 
@@ -39,11 +42,15 @@ class LiveTable:
 
     def show(self, view: table.View) -> None:
         """Draw, or redraw."""
-        drawn = table.table(view)
+        drawn = table.drawing(view)
         if self._live is None:
             self._live = Live(drawn, console=self._console, auto_refresh=False)
             self._live.start()
         self._live.update(drawn, refresh=True)
+
+    def finish(self, view: table.View) -> None:
+        """The table says it all."""
+        self.show(view)
 
     def say(self, line: str) -> None:
         """Above the table while there is one."""
@@ -78,6 +85,11 @@ class Lines:
             self.say(
                 f"{one.name}: {one.state.value}{tail}" + (f" at {one.address}" if one.state is PartState.READY else "")
             )
+
+    def finish(self, view: table.View) -> None:
+        """Say where to go."""
+        for name, address in table.addresses(view.stack).items():
+            self.say(f"{name:>14}  {address}")
 
     def say(self, line: str) -> None:
         """Print it, unbroken."""

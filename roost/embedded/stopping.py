@@ -7,6 +7,8 @@ import shutil
 import time
 from typing import Final
 
+import psutil
+
 from roost.contracts.errors import Retryable
 from roost.embedded import addresses, leftovers
 from roost.embedded.catalogue import STOP_LAST
@@ -38,14 +40,17 @@ def stop(state: StateDir) -> int:
 
 def stop_leftovers(state: StateDir) -> int:
     """Stop processes of the stack that no supervisor knows; returns how many there were."""
-    known = addresses.load(state)
-    left = leftovers.find(known.id) if known else []
-    if not (known and left):
-        return 0
+    left = left_over(state)
     leftovers.stop(left, _LEFTOVER_SECONDS)
-    if living := leftovers.find(known.id):
+    if living := left_over(state) if left else []:
         raise Retryable(f"process {living[0].pid} ({living[0].name()}) of the stack does not end: try roost down again")
     return len(left)
+
+
+def left_over(state: StateDir) -> list[psutil.Process]:
+    """Every living process of the stack, supervised or not."""
+    known = addresses.load(state)
+    return leftovers.find(known.id) if known else []
 
 
 def _stop_parts(supervisor: Supervisor, names: set[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from rich.console import Group
 from rich.table import Table
 
 from roost.embedded import airflow_home
@@ -62,6 +63,21 @@ def table(view: View) -> Table:
             f"{memory:.0f}" if memory else "",
         )
     return drawn
+
+
+def drawing(view: View) -> Group:
+    """The table, and below it, once all is ready, where to go."""
+    return Group(table(view), *([places(view.stack)] if view.ready else []))
+
+
+def places(stack: Stack) -> Table:
+    """Where to go, by what for."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(justify="right", style="dim")
+    grid.add_column(overflow="fold")
+    for name, address in addresses(stack).items():
+        grid.add_row(name, address)
+    return grid
 
 
 def document(view: View) -> dict[str, object]:
