@@ -97,7 +97,9 @@ class ControlServer:
 
     def start(self, app: FastAPI) -> None:
         """Begin to answer."""
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, log_config=None, log_level="warning", access_log=False, lifespan="off")
+        )
         arguments = {"sockets": [self._socket]}
         self._thread = threading.Thread(target=self._server.run, kwargs=arguments, name="control", daemon=True)
         self._thread.start()

@@ -33,8 +33,8 @@ from serving.node.turnover import Phase, Turnover
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks while something is on its way, and while nothing is.
-_BUSY, _IDLE = 0.01, 5.0
+#: Seconds between two looks while nothing is on its way; and at something that is loading.
+_IDLE, _QUICK_LOOK, _SLOW_LOOK = 5.0, 0.005, 0.2
 #: Calls in a row that a running server may leave unanswered before it counts as wedged.
 _UNANSWERED: Final = 3
 
@@ -67,7 +67,9 @@ class Engine:
         self._turnover = Turnover(gateway, parts.clock)
         self._memory = MemoryMeter()
         self._woken = threading.Event()
-        self._up = self._gateway_up = self._served = self._loading = False
+        self._up = self._gateway_up = self._served = False
+        #: Seconds since the server was last asked to load something that is still loading.
+        self._loading: float | None = None
         self._unanswered = 0
         self._good: DesiredState | None = None
         self.board = Board(self._state())
@@ -88,12 +90,16 @@ class Engine:
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop`, then drain and end the children. `stop` alone does not wake it: call `wake` too."""
-        self._seed()
+        self.seed()
         self._watch.start()
         while not stop.is_set():
-            self._parts.clock.wait(self.step(), self._woken)
-            self._woken.clear()
+            self.turn()
         self._end()
+
+    def turn(self) -> None:
+        """One pass, and the wait for the next."""
+        self._parts.clock.wait(self.step(), self._woken)
+        self._woken.clear()
 
     def step(self) -> float:
         """One pass. Returns seconds until the next is due, unless woken."""
@@ -119,7 +125,8 @@ class Engine:
             count(state)
         self.board.publish(state, changes)
 
-    def _seed(self) -> None:
+    def seed(self) -> None:
+        """Begin with what an earlier life of the node had proved."""
         try:
             good = DesiredState.decoded(self._layout.good.read_bytes())
         except FileNotFoundError:
@@ -197,11 +204,12 @@ class Engine:
         return self._served or self._gateway_up
 
     def _pause(self) -> float:
-        if self._up and self._loading:
-            return _BUSY
         waits = [self._supervisor.seconds_to_next(), self._intake.seconds_to_next()]
+        if self._up and self._loading is not None:
+            # A load of milliseconds is seen within some, one of minutes costs little to watch.
+            waits.append(min(_SLOW_LOOK, max(_QUICK_LOOK, self._loading / 20)))
         waits.append(0.05 if self._served and not self._gateway_up else None)
-        waits.append(0.05 if self._turnover.phase is not Phase.SERVING else None)
+        waits.append(0.05 if self._turnover.busy else None)
         waits.append(0.2 if self._parts.holdings.left_stable or self._labeller.error or self._unanswered else None)
         return min(wait for wait in [*waits, _IDLE] if wait is not None)
 

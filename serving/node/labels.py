@@ -12,11 +12,9 @@ from roost.contracts.errors import ModelServerUnavailable, Permanent
 from serving.node.cache import Key
 from serving.node.holdings import Held
 from serving.node.loading import Parts
-from serving.node.workers import Workers
 
 log = logging.getLogger(__name__)
 
-_PROOFS_AT_ONCE: Final = 4
 #: A request that resolved a label just before it moved must still find the version. Seconds.
 _LINGER: Final = 1.0
 #: Seconds until a refused change of labels is tried again.
@@ -30,7 +28,6 @@ class Labeller:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._workers = Workers("confirm", _PROOFS_AT_ONCE)
         self._retry_at = 0.0
         self._moved_at = parts.clock.now()
         #: Why the labels are not as they could be, or None.
@@ -99,7 +96,7 @@ class Labeller:
         return None
 
     def _confirm(self, moved: list[Key]) -> dict[Key, str | None]:
-        answers = {key: self._workers.submit(partial(self._parts.proof.by_label, key)) for key in moved}
+        answers = {key: self._parts.proofs.submit(partial(self._parts.proof.by_label, key)) for key in moved}
         outcomes: dict[Key, str | None] = {}
         gone: ModelServerUnavailable | None = None
         for key, answer in answers.items():

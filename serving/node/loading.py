@@ -16,13 +16,12 @@ from serving.node.cache import DiskCache
 from serving.node.holdings import Held, Holdings
 from serving.node.model_server import ModelServer
 from serving.node.proof import Proof
-from serving.node.workers import Workers
+from serving.node.workers import Runner
 
 log = logging.getLogger(__name__)
 
 #: Versions given to the server in one reload. It loads about ten a second, and a reload waits for names that are new.
 _BATCH: Final = 64
-_PROOFS_AT_ONCE: Final = 4
 #: A server that looks at its disk once a second may need this long to begin a version again that it has ended before.
 _RESTART_SECONDS: Final = 5.0
 
@@ -36,6 +35,8 @@ class Parts:
     cache: DiskCache
     proof: Proof
     clock: Clock
+    #: Runs predictions that prove.
+    proofs: Runner
     #: Seconds that a reload, and the load of a version, may take.
     deadline: float
 
@@ -45,7 +46,6 @@ class Loader:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._workers = Workers("proof", _PROOFS_AT_ONCE)
         self._resident_before: int | None = None
         #: What the server said of its last reload, None where it took it.
         self._refusal: str | None = None
@@ -70,8 +70,8 @@ class Loader:
         self._reload()
         return True
 
-    def watch(self) -> bool:
-        """Look at what is loading, and prove what has come. Returns whether anything is still loading.
+    def watch(self) -> float | None:
+        """Look at what is loading, and prove what has come. Returns the age of the youngest load, None without any.
 
         Raises:
             ModelServerUnavailable: the server is gone.
@@ -80,7 +80,8 @@ class Loader:
         came = [held for held in loading if self._has_come(held)]
         if came:
             self._prove(came)
-        return any(held.state is VersionState.LOADING for held in loading)
+        left = [held.asked for held in loading if held.state is VersionState.LOADING]
+        return self._parts.clock.monotonic() - max(left) if left else None
 
     def audit(self) -> None:
         """Ask the server for the status of all that passes for proven; what it no longer has is loaded again.
@@ -146,7 +147,7 @@ class Loader:
 
     def _prove(self, came: list[Held]) -> None:
         parts = self._parts
-        answers = [self._workers.submit(partial(parts.proof.by_version, held.key)) for held in came]
+        answers = [parts.proofs.submit(partial(parts.proof.by_version, held.key)) for held in came]
         gone: ModelServerUnavailable | None = None
         proven = []
         for held, answer in zip(came, answers, strict=True):

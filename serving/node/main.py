@@ -29,12 +29,14 @@ from serving.node.layout import Layout
 from serving.node.loading import Parts
 from serving.node.model_server import TfModelServer, find_program
 from serving.node.proof import Proof
-from serving.node.sync import Downloads, Fetcher
+from serving.node.sync import FILES_AT_ONCE, VERSIONS_AT_ONCE, Downloads, Fetcher
 from serving.node.sync_only import Patience, fill
+from serving.node.workers import Workers
 
 log = logging.getLogger(__name__)
 
 _MB: Final = 1024 * 1024
+_PROOFS_AT_ONCE: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +134,8 @@ def _engine(
             engine.wake()
 
     watch = DesiredWatch(reader, poll_seconds=settings.serving.poll_seconds, clock=clock, wake=wake)
-    downloads = Downloads(Fetcher(store, cache, layout.incoming), wake)
+    fetcher = Fetcher(store, cache, layout.incoming, Workers("fetch-file", FILES_AT_ONCE))
+    downloads = Downloads(fetcher, Workers("fetch", VERSIONS_AT_ONCE), wake)
     parts = Parts(
         holdings=holdings,
         server=children.server,
@@ -140,6 +143,7 @@ def _engine(
         # On a canary node the deployer's checks judge the answers, each by its name.
         proof=Proof(children.server, cache, finite=identity.pool != settings.serving.canary_pool),
         clock=clock,
+        proofs=Workers("proof", _PROOFS_AT_ONCE),
         deadline=settings.serving.reload_deadline_seconds,
     )
     intake = Intake(holdings, downloads, cache, clock)

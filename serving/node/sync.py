@@ -20,12 +20,13 @@ from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, ManifestFi
 from roost.ports.object_store import ObjectStore
 from serving.node.cache import DiskCache, Key, check_file
 from serving.node.files import sync_directory, sync_file
-from serving.node.workers import Workers
+from serving.node.workers import Runner
 
 log = logging.getLogger(__name__)
 
-_VERSIONS_AT_ONCE: Final = 4
-_FILES_AT_ONCE: Final = 12
+#: Sizes of the runners that a node uses.
+VERSIONS_AT_ONCE: Final = 4
+FILES_AT_ONCE: Final = 12
 
 
 class DiskTrouble(Retryable):
@@ -35,12 +36,15 @@ class DiskTrouble(Retryable):
 class Fetcher:
     """Copies one version at a time into the cache, its files in parallel. Safe for threads."""
 
-    def __init__(self, store: ObjectStore, cache: DiskCache, incoming: Path) -> None:
-        """Downloads stand in `incoming` until they are complete; what an earlier life left there is removed."""
+    def __init__(self, store: ObjectStore, cache: DiskCache, incoming: Path, files: Runner) -> None:
+        """Downloads stand in `incoming` until they are complete; what an earlier life left there is removed.
+
+        `files` copies single files, and must not be what runs `fetch`, which waits for it.
+        """
         self._store = store
         self._cache = cache
         self._incoming = incoming
-        self._files = Workers("fetch-file", _FILES_AT_ONCE)
+        self._files = files
         for leftover in incoming.iterdir():
             shutil.rmtree(leftover, ignore_errors=True)
 
@@ -94,11 +98,11 @@ class Fetcher:
 class Downloads:
     """Fetches in the background, several versions in parallel."""
 
-    def __init__(self, fetcher: Fetcher, wake: Callable[[], None]) -> None:
+    def __init__(self, fetcher: Fetcher, workers: Runner, wake: Callable[[], None]) -> None:
         """`wake` is called whenever a download ends."""
         self._fetcher = fetcher
         self._wake = wake
-        self._workers = Workers("fetch", _VERSIONS_AT_ONCE)
+        self._workers = workers
         self._running: dict[Key, Future[None]] = {}
 
     def start(self, name: str, version: DesiredVersion) -> None:

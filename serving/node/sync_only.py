@@ -6,7 +6,6 @@ import logging
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final
 
 from roost.contracts.desired import DesiredState
 from roost.contracts.errors import Retryable, RoostError
@@ -17,12 +16,10 @@ from serving.node.desired import DesiredReader
 from serving.node.files import write_atomically
 from serving.node.layout import Layout
 from serving.node.model_config import ModelEntry, render_text
-from serving.node.sync import Fetcher
+from serving.node.sync import FILES_AT_ONCE, VERSIONS_AT_ONCE, Fetcher
 from serving.node.workers import Workers
 
 log = logging.getLogger(__name__)
-
-_AT_ONCE: Final = 4
 
 
 class SyncFailed(RoostError):
@@ -73,7 +70,8 @@ def _fill_once(store: ObjectStore, layout: Layout, pool: str, limit_bytes: int) 
     state = reader.current
     wanted = frozenset((model.name, entry.version) for model in state.models for entry in model.versions)
     cache = DiskCache(layout.cache, limit_bytes=limit_bytes, in_use=lambda: wanted)
-    fetcher, workers = Fetcher(store, cache, layout.incoming), Workers("sync", _AT_ONCE)
+    fetcher = Fetcher(store, cache, layout.incoming, Workers("fetch-file", FILES_AT_ONCE))
+    workers = Workers("fetch", VERSIONS_AT_ONCE)
     fetches = [
         workers.submit(partial(fetcher.fetch, model.name, entry)) for model in state.models for entry in model.versions
     ]

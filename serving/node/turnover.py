@@ -42,6 +42,11 @@ class Turnover:
         self._closed = False
         self.phase = Phase.SERVING
 
+    @property
+    def busy(self) -> bool:
+        """Whether the next pass is due soon."""
+        return self._restart_asked or self.phase is Phase.RETURNING
+
     def ask(self, *, restart: bool) -> None:
         """Drain, and with `restart` come back with a fresh model server. From any thread; `advance` does it."""
         self._restart_asked = self._restart_asked or restart

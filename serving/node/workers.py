@@ -6,9 +6,26 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 _T = TypeVar("_T")
+
+
+class Runner(Protocol):
+    """Runs calls, now or later."""
+
+    def submit(self, call: Callable[[], _T]) -> Future[_T]:
+        """Run `call`; the future has what it returns or raises."""
+
+
+class InlineRunner:
+    """Runs each call at once, in the caller's thread: for tests, whose order is then always the same."""
+
+    def submit(self, call: Callable[[], _T]) -> Future[_T]:
+        """Run `call` now."""
+        future: Future[_T] = Future()
+        _run(call, future)
+        return future
 
 
 class Workers:
@@ -25,20 +42,18 @@ class Workers:
     def submit(self, call: Callable[[], _T]) -> Future[_T]:
         """Run `call` on one of the threads."""
         future: Future[_T] = Future()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                result = call()
-            except BaseException as error:  # noqa: BLE001 (handed to whoever asks for the result)
-                future.set_exception(error)
-            else:
-                future.set_result(result)
-
-        self._queue.put(run)
+        self._queue.put(lambda: _run(call, future))
         return future
 
     def _work(self) -> None:
         while True:
             self._queue.get()()
+
+
+def _run(call: Callable[[], _T], future: Future[_T]) -> None:
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 (handed to whoever asks for the result)
+        future.set_exception(error)
+    else:
+        future.set_result(result)

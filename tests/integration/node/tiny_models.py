@@ -19,7 +19,7 @@ def main(root: Path) -> None:
             self.factor = tf.Variable(factor)
 
         @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
-        def scale(self, x):
+        def scale(self, x: object) -> dict[str, object]:
             return {"y": x * self.factor}
 
     for name, factor in FACTORS.items():
