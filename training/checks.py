@@ -83,19 +83,23 @@ def _gives_the_label_away(feature: Feature, schema: Schema, column: Array, label
 
 
 def _as_numbers(feature: Feature, column: Array, label: Array) -> Array:
-    """Numbers as they are; a text by the label's mean over the *other* rows of that text: rare ones say nothing."""
+    """Numbers as they are. A text by the label's mean over the even rows of that text, for the odd rows only.
+
+    A mean over rows that include the judged one would tell its label, and so would a mean that leaves just it out.
+    """
     if feature.kind == "number":
         return column
-    _, place, count = np.unique(column, return_inverse=True, return_counts=True)
-    total = np.bincount(place, weights=label)
-    others = np.maximum(count - 1, 1)[place]
-    mean = (total[place] - label) / others
-    return np.where(count[place] > 1, mean, np.nan)
+    _, place = np.unique(column, return_inverse=True)
+    even = np.arange(len(label)) % 2 == 0
+    count = np.bincount(place[even], minlength=place.max() + 1)
+    total = np.bincount(place[even], weights=label[even], minlength=place.max() + 1)
+    mean = np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
+    return np.where(even, np.nan, mean[place])
 
 
 def _too_good(schema: Schema, values: Array, label: Array) -> bool:
     known = np.isfinite(values)
-    if np.count_nonzero(known) < max(20, len(label) // 2) or np.ptp(values[known]) == 0:
+    if np.count_nonzero(known) < max(20, len(label) // 4) or np.ptp(values[known]) == 0:
         return False
     if schema.task == "regression":
         return np.ptp(label[known]) > 0 and abs(float(np.corrcoef(values[known], label[known])[0, 1])) > _TOO_LIKE

@@ -43,7 +43,7 @@ class Artifact:
 
 def record_requests(directory: Path, served: Served, schema: Schema, rows: Examples) -> None:
     """Write golden requests with the exported model's own answers, and the warm-up file with the same requests."""
-    batches = [dict(rows.rows(slice(-size, None)).features) for size in _BATCHES if size <= len(rows)]
+    batches = [dict(rows.rows(_spread(size, len(rows))).features) for size in _BATCHES if size <= len(rows)]
     if any(feature.kind == "text" for feature in schema.features):
         batches.append(_unseen(batches[0], schema))
     answers = [served.answer(batch) for batch in batches]
@@ -99,6 +99,10 @@ def _holdout_row(rows: Examples, index: int) -> HoldoutRow:
         label=float(rows.label[index]),
         at=rows.at[index].item().replace(tzinfo=UTC),
     )
+
+
+def _spread(count: int, of: int) -> Array:
+    return np.linspace(0, of - 1, count).astype(np.int64)
 
 
 def _unseen(batch: Mapping[str, Array], schema: Schema) -> dict[str, Array]:

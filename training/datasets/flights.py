@@ -41,8 +41,8 @@ SCHEMA: Final = Schema(
     ),
     labels=("on_time", "late"),
 )
-#: Customers are alike where at least this share of the smaller one's flights goes over routes of the other.
-_ALIKE_SHARE: Final = 0.2
+#: An airline is like another where at least this share of its flights goes to places that the other flies to.
+_ALIKE_SHARE: Final = 0.5
 
 
 class FlightsDataset:
@@ -78,12 +78,14 @@ class FlightsDataset:
         return examples if window is None else examples.within(window)
 
     def customers_alike(self, customer: str) -> Sequence[str]:
-        """Airlines that fly the same routes, by the share of flights that two airlines' routes have in common."""
-        routes = _routes()
-        own = routes.get(customer.upper())
-        if not own:
-            return []
-        shares = {name: _overlap(own, other) for name, other in routes.items() if name != customer.upper()}
+        """Airlines that fly to the same places, the one that covers most of the customer's flights first."""
+        places = _places()
+        own = places.get(customer.upper(), {})
+        shares = {
+            name: sum(share for place, share in own.items() if place in other)
+            for name, other in places.items()
+            if name != customer.upper()
+        }
         ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
         return [name.lower() for name, share in ranked if share >= _ALIKE_SHARE]
 
@@ -138,20 +140,17 @@ def _weather_of(origins: Array, at: Array) -> dict[str, Array]:
 
 def _place_and_hour(origins: Array, at: Array) -> Array:
     place = np.select([origins == "EWR", origins == "JFK", origins == "LGA"], [0, 1, 2], default=3)
-    return at.astype("datetime64[h]").astype(np.int64) * 4 + place
+    return np.asarray(at.astype("datetime64[h]").astype(np.int64) * 4 + place)
 
 
 @cache
-def _routes() -> dict[str, dict[tuple[str, str], float]]:
+def _places() -> dict[str, dict[str, float]]:
+    """Carrier to destination to share of its flights."""
     table = _flights()
-    counts: dict[str, Counter[tuple[str, str]]] = {}
-    for carrier, origin, dest in zip(*(table[name].to_pylist() for name in ("carrier", "origin", "dest")), strict=True):
-        counts.setdefault(carrier, Counter())[origin, dest] += 1
-    return {name: {route: n / found.total() for route, n in found.items()} for name, found in counts.items()}
-
-
-def _overlap(one: dict[tuple[str, str], float], other: dict[tuple[str, str], float]) -> float:
-    return sum(share for route, share in one.items() if route in other)
+    counts: dict[str, Counter[str]] = {}
+    for carrier, dest in zip(table["carrier"].to_pylist(), table["dest"].to_pylist(), strict=True):
+        counts.setdefault(carrier, Counter())[dest] += 1
+    return {name: {place: n / found.total() for place, n in found.items()} for name, found in counts.items()}
 
 
 def _weekdays(flights: pa.Table) -> Array:

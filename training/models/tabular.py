@@ -41,7 +41,7 @@ class TabularClassifier:
         _learn(module.core, encoded, examples.label, seed=seed)
         return Exportable(
             module=module,
-            signatures=_signatures(module, schema.features),
+            signatures=_signatures(module, schema),
             outputs=(OutputSpec(name=OUTPUT, minimum=0.0, maximum=1.0, labels=schema.labels, threshold=0.5),),
             answer=OUTPUT,
             methods={"classify": "tensorflow/serving/classify"},
@@ -57,7 +57,7 @@ def _learn(core: Any, encoded: Array, label: Array, *, seed: int) -> None:
     optimizer = keras.optimizers.Adam(_RATE * float(np.sqrt(batch / 64)))
     optimizer.build(core.trainable_variables)
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator] # TensorFlow ships no types
     def step(rows: Any, answers: Any) -> None:
         with tf.GradientTape() as tape:
             errors = tf.nn.sigmoid_cross_entropy_with_logits(labels=answers, logits=core(rows, training=True)[:, 0])
@@ -122,26 +122,26 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
     return Tabular()
 
 
-def _signatures(module: Any, features: tuple[Feature, ...]) -> dict[str, Any]:
+def _signatures(module: Any, schema: Schema) -> dict[str, Any]:
     import tensorflow as tf
 
-    labels = tf.constant([["0", "1"]])
+    labels = tf.constant([schema.labels])
     specs = {
         feature.name: tf.TensorSpec([None], tf.string if feature.kind == "text" else tf.float32, name=feature.name)
-        for feature in features
+        for feature in schema.features
     }
     parsed = {
         feature.name: tf.io.FixedLenFeature([], tf.string, "")
         if feature.kind == "text"
         else tf.io.FixedLenFeature([], tf.float32, float("nan"))
-        for feature in features
+        for feature in schema.features
     }
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator] # TensorFlow ships no types
     def predict(**raw: Any) -> dict[str, Any]:
         return {OUTPUT: module.probability(raw)}
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator] # TensorFlow ships no types
     def classify(inputs: Any) -> dict[str, Any]:
         chance = module.probability(tf.io.parse_example(inputs, parsed))
         rows = tf.shape(chance)[0]
