@@ -80,6 +80,9 @@ class ServingSettings(Section):
     canary_pool: str = "canary"
     #: JSON file that lists nodes (see `roost.adapters.node_directory`); None means Kubernetes.
     directory_file: Path | None = None
+    #: Where applications ask for predictions: one address before all replicas, ``host:port``.
+    rest: str | None = None
+    grpc: str | None = None
     control_token: SecretStr | None = None
     #: Sent by the deployer with its own predictions, where the gateway asks for a token.
     predict_token: SecretStr | None = None

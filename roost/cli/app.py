@@ -42,8 +42,8 @@ def build() -> typer.Typer:
 @app.callback()
 def begin(context: typer.Context) -> None:
     """One TensorFlow model per customer, from a signup event to every serving replica, safely."""
-    # `roost up` takes only what people give: the file of an earlier stack is its own work.
-    if context.invoked_subcommand != "up":
+    # `roost up` and the demo take only what people give: the file of an earlier stack is its own work.
+    if context.invoked_subcommand not in {"up", "demo"}:
         settings.adopt_local_stack()
 
 

@@ -24,34 +24,34 @@ def register(app: typer.Typer) -> None:
 
 def consume_signups() -> None:
     """Customers' events to onboarding rows, then one Airflow run at a time."""
-    from consumers import main
+    from consumers.main import run_signups
 
     loaded = settings.load()
-    raise typer.Exit(process.run("signup-consumer", loaded, lambda stop: main.run_signups(loaded, stop)))
+    raise typer.Exit(process.run("signup-consumer", loaded, lambda stop: run_signups(loaded, stop)))
 
 
 def consume_models() -> None:
     """`models.ready` and `deploy.commands` to rollout rows and commands."""
-    from consumers import main
+    from consumers.main import run_models
 
     loaded = settings.load()
-    raise typer.Exit(process.run("model-consumer", loaded, lambda stop: main.run_models(loaded, stop)))
+    raise typer.Exit(process.run("model-consumer", loaded, lambda stop: run_models(loaded, stop)))
 
 
 def deployer() -> None:
     """Rollout controller, promoter, reconciler and outbox relay."""
-    from deployer import main
+    from deployer.main import run
 
     loaded = settings.load()
-    raise typer.Exit(process.run("deployer", loaded, lambda stop: main.run(loaded, stop)))
+    raise typer.Exit(process.run("deployer", loaded, lambda stop: run(loaded, stop)))
 
 
 def console() -> None:
     """Web pages and REST API."""
-    from deployer.console import main
+    from deployer.console.main import run
 
     loaded = settings.load()
-    raise typer.Exit(process.run("console", loaded, lambda stop: main.run(loaded, stop)))
+    raise typer.Exit(process.run("console", loaded, lambda stop: run(loaded, stop)))
 
 
 def node(
@@ -67,11 +67,11 @@ def node(
     ] = False,
 ) -> None:
     """One serving replica: model server, gateway, sync and ack."""
-    from serving.node import main
+    from serving.node.main import NodeOptions, run
 
     loaded = settings.load()
-    options = main.NodeOptions(pool=pool, name=name, control=control, rest=rest, grpc=grpc, sync_only=sync_only)
-    raise typer.Exit(process.run(f"node-{pool}", loaded, lambda stop: main.run(loaded, options, stop)))
+    options = NodeOptions(pool=pool, name=name, control=control, rest=rest, grpc=grpc, sync_only=sync_only)
+    raise typer.Exit(process.run(f"node-{pool}", loaded, lambda stop: run(loaded, options, stop)))
 
 
 def restart(
@@ -81,8 +81,8 @@ def restart(
     every: Annotated[float, typer.Option(help="Seconds between restarts; 0 does one and ends.")] = 0,
 ) -> None:
     """Rolling restart: one node at a time, capacity held, after a boot test of the config."""
-    from deployer.restart import main
+    from deployer.restart.main import RestartOptions, run
 
     loaded = settings.load()
-    options = main.RestartOptions(pool=pool, reason=reason, always=always, every_seconds=every)
-    raise typer.Exit(process.run("restart", loaded, lambda stop: main.run(loaded, options, stop)))
+    options = RestartOptions(pool=pool, reason=reason, always=always, every_seconds=every)
+    raise typer.Exit(process.run("restart", loaded, lambda stop: run(loaded, options, stop)))
