@@ -12,8 +12,6 @@ _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection
 _FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 #: Bytes that a connection may hold before Envoy asks the peer to wait; the body limit has its own.
 _CONNECTION_BUFFER = 1024 * 1024
-#: TensorFlow Serving's form of an error.
-_REST_REFUSALS: Message = {"body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
 #: HTTP statuses of Envoy's own answers, and the gRPC codes that say the same: RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
 _CODES = ((413, 8), (504, 4))
 
@@ -65,22 +63,37 @@ def _manager(config: GatewayConfig, name: str, passed: list[Message]) -> Message
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
     }
-    content["local_reply_config"] = _REST_REFUSALS if rest else {"mappers": [_grpc_refusal(*each) for each in _CODES]}
+    content["local_reply_config"] = _rest_answers() if rest else {"mappers": [_grpc_refusal(*each) for each in _CODES]}
     if config.settings.access_log:
         content["access_log"] = [_access_log(str(config.settings.access_log.absolute()), grpc=not rest)]
     return typed(_MANAGER, content)
 
 
+def _rest_answers() -> Message:
+    """Envoy's own answers: refusals in TensorFlow Serving's form of an error, and what the health path says."""
+    asked = {"header_filter": {"header": {"name": ":path", "string_match": {"exact": HEALTH_PATH}}}}
+    words = ((200, "ok"), (503, "draining"))
+    health = [
+        {
+            "filter": {"and_filter": {"filters": [asked, _status_is(status)]}},
+            "body_format_override": {"json_format": {"status": word}},
+        }
+        for status, word in words
+    ]
+    return {"mappers": health, "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+
+
 def _grpc_refusal(http_status: int, grpc_status: int) -> Message:
-    value = {"default_value": http_status, "runtime_key": f"roost.refusal_{http_status}"}
     header = {
         "header": {"key": "grpc-status", "value": str(grpc_status)},
         "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
     }
-    return {
-        "filter": {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}},
-        "headers_to_add": [header],
-    }
+    return {"filter": _status_is(http_status), "headers_to_add": [header]}
+
+
+def _status_is(status: int) -> Message:
+    value = {"default_value": status, "runtime_key": f"roost.answer_{status}"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
 
 
 def _access_log(path: str, *, grpc: bool) -> Message:

@@ -50,12 +50,13 @@ def test_who_connects_from_elsewhere_is_refused_whatever_its_headers_say(model_s
 
 def test_a_drain_tells_load_balancers_and_clients_and_fails_no_request(model_server: StandIn, tmp_path: Path):
     with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest)) as it:
-        assert it.client.get("/healthz").status_code == 200
+        assert it.client.get("/healthz").json() == {"status": "ok"}
         assert it.admin.ready()
 
         it.admin.drain()
 
-        assert it.client.get("/healthz").status_code == 503
+        told = it.client.get("/healthz")
+        assert (told.status_code, told.json()) == (503, {"status": "draining"})
         assert not it.admin.ready()
         answer = it.client.post(PATH, json={})
         assert (answer.status_code, answer.headers["connection"]) == (200, "close")
