@@ -2,8 +2,8 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import get_type_hints
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_type_hints
 
 _TRUE, _FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no")
 
@@ -84,12 +84,13 @@ class CommandLine:
 
 
 def parse(arguments: Sequence[str]) -> CommandLine:
-    """Read `--name=value` and, for booleans, `--name` alone, as TensorFlow's own parser does (it knows no `--name value`).
+    """Read `--name=value` and, for booleans, `--name` alone.
 
-    Unknown arguments are returned, not refused. Raises FlagError for a value of the wrong type.
+    As with TensorFlow's own parser there is no `--name value`. Unknown arguments are returned, not refused.
+    Raises FlagError for a value of the wrong type.
     """
     types = get_type_hints(Flags)
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     unknown: list[str] = []
     for argument in arguments:
         name, equals, text = argument.removeprefix("--").partition("=")
@@ -98,7 +99,7 @@ def parse(arguments: Sequence[str]) -> CommandLine:
             unknown.append(argument)
             continue
         values[name] = _value(name, text if equals else "true", types[name])
-    return CommandLine(flags=Flags(**values), unknown=tuple(unknown))  # type: ignore[arg-type]  # checked by _value
+    return CommandLine(flags=replace(Flags(), **values), unknown=tuple(unknown))
 
 
 def _value(name: str, text: str, kind: type) -> object:

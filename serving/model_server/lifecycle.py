@@ -28,12 +28,13 @@ class Closable(Protocol):
 
 
 ServableT = TypeVar("ServableT", bound=Closable)
+ServableT_contra = TypeVar("ServableT_contra", bound=Closable, contravariant=True)
 
 
-class ServingMap(Protocol[ServableT]):
+class ServingMap(Protocol[ServableT_contra]):
     """Where loaded versions are found by requests."""
 
-    def add(self, name: str, version: int, servable: ServableT) -> None:
+    def add(self, name: str, version: int, servable: ServableT_contra) -> None:
         """Offer a version to requests."""
 
     def remove(self, name: str, version: int) -> None:
@@ -165,7 +166,7 @@ class Lifecycle(Generic[ServableT]):
             _LOG.error("Loading servable: {name: %s version: %s} failed: %s", name, version, error)
             self._fail(name, version, harness, error)
             return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (it ends as this version's status, which tells it)
             # Whatever a model does to the loader, the others must go on; its status tells what happened.
             _LOG.exception("Loading servable: {name: %s version: %s} failed", name, version)
             self._fail(name, version, harness, StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}"))

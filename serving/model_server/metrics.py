@@ -1,6 +1,6 @@
 """The official server's metrics, by its names, in Prometheus' text format.
 
-Written here rather than with a metrics library: the official counters do not end in `_total`, which libraries insist on.
+Written here rather than with a library: the official counters do not end in `_total`, which libraries insist on.
 """
 
 import bisect

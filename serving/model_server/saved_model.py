@@ -72,8 +72,9 @@ def initial_runs(directory: Path, meta_graph: meta_graph_pb2.MetaGraphDef) -> li
 
 def _assets(directory: Path, meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, str]:
     files = list(meta_graph.asset_file_def)
-    for packed in meta_graph.collection_def[_ASSETS_COLLECTION].any_list.value if not files else ():
-        files.append(meta_graph_pb2.AssetFileDef.FromString(packed.value))
+    if not files and _ASSETS_COLLECTION in meta_graph.collection_def:
+        packed = meta_graph.collection_def[_ASSETS_COLLECTION].any_list.value
+        files = [meta_graph_pb2.AssetFileDef.FromString(each.value) for each in packed]
     return {asset.tensor_info.name: str(directory / "assets" / asset.filename) for asset in files}
 
 

@@ -71,8 +71,9 @@ class StateBoard:
             self._changed.notify_all()
 
     def wait_until_settled(self, names: Collection[str], since: int) -> dict[str, dict[int, VersionState]]:
-        """Wait, without limit, until each model has a version AVAILABLE, or no version left to hope for
-        after at least one failed, counting only what happened after `since`.
+        """Wait, without limit, until each model has a version AVAILABLE, or has failed with none left to hope for.
+
+        Only what happened after `since` counts.
 
         Returns those that failed, by name and version. Raises CANCELLED where the board is closed meanwhile.
         """

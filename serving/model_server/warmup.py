@@ -1,4 +1,4 @@
-"""Warm-up: requests kept beside the model are answered once before it is offered, so that the first caller does not wait.
+"""Warm-up: requests kept beside the model are answered before it is offered, so that the first caller does not wait.
 
 The file is a TFRecord of PredictionLog messages, as TensorFlow Serving reads it.
 """

@@ -68,7 +68,7 @@ class RestHandler:
             return Answer(status=200, body=self._body(method, path, body))
         except StatusError as error:
             return Answer(status=http_status(error.code), body=error_body(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (it ends as this request's answer)
             # One request's surprise must not take the connection, let alone the server, with it.
             _LOG.exception("REST request failed: %s %s", method, path)
             failure = StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")

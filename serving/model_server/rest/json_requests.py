@@ -146,12 +146,12 @@ def _batch(rows: list[Any], name: str, dtype: int) -> Array:
         except StatusError as error:
             raise _element_error(index, name, error) from error
         if arrays and array.size != arrays[0].size:
-            error = invalid_argument(f"Expecting tensor size: {arrays[0].size} but got: {array.size}")
-            raise _element_error(index, name, error)
+            wrong_size = invalid_argument(f"Expecting tensor size: {arrays[0].size} but got: {array.size}")
+            raise _element_error(index, name, wrong_size)
         if arrays and array.shape != arrays[0].shape:
             texts = [f"[{','.join(map(str, each.shape))}]" for each in (arrays[0], array)]
-            error = invalid_argument(f"Expecting shape {texts[0]} but got: {texts[1]}")
-            raise _element_error(index, name, error)
+            wrong_shape = invalid_argument(f"Expecting shape {texts[0]} but got: {texts[1]}")
+            raise _element_error(index, name, wrong_shape)
         arrays.append(array)
     return np.stack(arrays)
 

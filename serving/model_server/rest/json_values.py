@@ -19,7 +19,6 @@ from serving.model_server.statuses import Code, StatusError, invalid_argument
 _QUOTED = 512
 
 _TYPE_NAMES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
-_HALF_FLOATS = (types_pb2.DT_HALF,)
 
 
 def type_name(value: object) -> str:
@@ -73,7 +72,7 @@ def leaves_to_array(leaves: Sequence[Any], dtype: int) -> Array:
 
 
 def dtype_name(dtype: int) -> str:
-    """Return TensorFlow's short name of a dtype: `float`, `int64`, `string` …"""
+    """Return TensorFlow's short name of a dtype, such as `float` or `int64`."""
     name = types_pb2.DataType.Name(dtype)
     return str(name).removeprefix("DT_").lower()
 
