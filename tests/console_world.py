@@ -9,51 +9,29 @@ import argparse
 import hashlib
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from deployer.console.sources import Sources
+from deployer.console.sources import TRAINING_DAG, Sources
 from roost.adapters.in_memory.ledger import InMemoryLedger
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.in_memory.serving import InMemoryPool
+from roost.adapters.in_memory.workflow import InMemoryWorkflow
 from roost.contracts import events
 from roost.contracts.cloudevents import Event
 from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
-from roost.contracts.errors import WorkflowUnavailable
 from roost.contracts.events import Command, CustomerSignedUp, OperationReported, RolloutChanged
 from roost.contracts.ids import desired_object
 from roost.contracts.rollout import Phase, Rollout, Transition
 from roost.contracts.verdict import CheckResult, Outcome, Verdict
 from roost.ports.clock import Clock, SystemClock
-from roost.ports.ledger import Change, CommandRow, Freeze, OnboardingStage, Quarantine
-from roost.ports.workflow import WorkflowRun
+from roost.ports.ledger import Change, CommandRow, Freeze, OnboardingStage, Quarantine, RolloutQuery
 
 AIRLINES = {
     "ua": "United Air Lines", "b6": "JetBlue Airways", "ev": "ExpressJet Airlines", "dl": "Delta Air Lines",
     "aa": "American Airlines", "mq": "Envoy Air", "us": "US Airways", "9e": "Endeavor Air", "wn": "Southwest Airlines",
     "vx": "Virgin America", "fl": "AirTran Airways", "oo": "SkyWest Airlines", "as": "Alaska Airlines",
 }  # fmt: skip
-
-
-@dataclass
-class RecordedWorkflow:
-    """A workflow engine that knows the runs it was told of."""
-
-    runs: dict[str, WorkflowRun] = field(default_factory=dict)
-    down: str | None = None
-
-    def start(self, dag: str, run_id: str, conf: object, *, note: str) -> WorkflowRun:
-        raise AssertionError("the console starts nothing")
-
-    def run(self, dag: str, run_id: str) -> WorkflowRun | None:
-        if self.down:
-            raise WorkflowUnavailable(self.down)
-        return self.runs.get(run_id)
-
-    def add(self, run_id: str, state: str) -> None:
-        self.runs[run_id] = WorkflowRun(
-            run_id=run_id, state=state, conf={}, url=f"http://127.0.0.1:8080/dags/train_customer_model/runs/{run_id}"
-        )
 
 
 @dataclass
@@ -65,7 +43,7 @@ class World:
     store: InMemoryObjectStore
     pool: InMemoryPool
     canary: InMemoryPool
-    workflow: RecordedWorkflow
+    workflow: InMemoryWorkflow
     start: datetime
     generation: int = 0
 
@@ -79,7 +57,7 @@ class World:
             store=store,
             pool=InMemoryPool(store, clock, check_artifacts=False),
             canary=InMemoryPool(store, clock, pool="canary", nodes=1, check_artifacts=False),
-            workflow=RecordedWorkflow(),
+            workflow=InMemoryWorkflow(),
             start=clock.now() - timedelta(minutes=42),
         )
 
@@ -103,13 +81,16 @@ class World:
         self.ledger.sign_up(f"event-{customer}", payload, at=at, run_id=run_id)
         row = self.ledger.onboarding(customer)
         assert row is not None
-        from dataclasses import replace
-
         self.ledger.set_onboarding(replace(row, stage=stage))
+
+    def ran(self, run_id: str, state: str) -> None:
+        """The workflow engine knows that run, in that state."""
+        self.workflow.start(TRAINING_DAG, run_id, {}, note="")
+        self.workflow.finish(TRAINING_DAG, run_id, state)
 
     def receive(self, customer: str, after: float, run_id: str | None = None, **facts: object) -> Rollout:
         run_id = run_id or f"signup-{customer}"
-        self.workflow.add(run_id, "success")
+        self.ran(run_id, "success")
         at = self.start + timedelta(seconds=after)
         digest = "sha256:" + hashlib.sha256(f"{customer}/{run_id}".encode()).hexdigest()
         rollout = Rollout(
@@ -154,7 +135,14 @@ class World:
             }
         )  # fmt: skip
         self.ledger.apply(
-            [Change(before=rollout, after=after, transition=line, events=[_event(after, rollout.phase, line.sequence, at)])]
+            [
+                Change(
+                    before=rollout,
+                    after=after,
+                    transition=line,
+                    events=[_event(after, rollout.phase, line.sequence, at)],
+                )
+            ]
         )
         return self.ledger.rollout(rollout.id)
 
@@ -165,7 +153,9 @@ class World:
             rollout, Phase.STORED, 0.21, f"copied as version {version} and verified", version=version,
             previous_version=live.version if live else None, transition_facts={"bytes": 412_388, "files": 9},
         )  # fmt: skip
-        return self.move(rollout, Phase.VETTED, 0.06, "31 operators allowed, signature compatible, digest not quarantined")
+        return self.move(
+            rollout, Phase.VETTED, 0.06, "31 operators allowed, signature compatible, digest not quarantined"
+        )
 
     def canary_run(self, rollout: Rollout, verdict: Verdict | None = None) -> Rollout:
         rollout = self.move(rollout, Phase.CANARY, 0.03, "loading on canary-1")
@@ -261,7 +251,7 @@ def build(clock: Clock | None = None) -> World:
     _settled_and_live(world)
     _refused(world)
     _under_way(world)
-    world.workflow.add("signup-as", "running")
+    world.ran("signup-as", "running")
     _commands(world)
     return world
 
@@ -281,7 +271,14 @@ def _settled_and_live(world: World) -> None:
     world.move(bad, Phase.ROLLED_BACK, 0.38, "flipped back in 0.38 s; digest quarantined", actor="maria")
     world.serve(good)
     world.ledger.quarantine(
-        Quarantine(digest=bad.digest, customer="ev", model="default", reason="support reports odd scores", actor="maria", at=bad.entered_at)
+        Quarantine(
+            digest=bad.digest,
+            customer="ev",
+            model="default",
+            reason="support reports odd scores",
+            actor="maria",
+            at=bad.entered_at,
+        )
     )
 
 
@@ -302,7 +299,9 @@ def _under_way(world: World) -> None:
     world.canary_run(world.vetted(world.receive("wn", 2490)))
     halted = world.canary_run(world.vetted(world.receive("vx", 1900)))
     halted = world.move(halted, Phase.PROMOTING, 0.8, "listed in a generation", verdict=passed(), load_generation=9)
-    world.move(halted, Phase.HALTED, 300, "default-3 did not load version 1 within 300 s, and could not be flipped back")
+    world.move(
+        halted, Phase.HALTED, 300, "default-3 did not load version 1 within 300 s, and could not be flipped back"
+    )
     world.receive("fl", 2515)
     world.ledger.freeze(
         Freeze(scope="b6", reason="their launch day", actor="maria", at=world.start + timedelta(minutes=30))
@@ -311,14 +310,18 @@ def _under_way(world: World) -> None:
 
 def _commands(world: World) -> None:
     at = world.start + timedelta(seconds=375)
-    command = events.DeployCommand(command=Command.REJECT, actor="maria", reason="too few rows, wait for more data", customer="us")
+    command = events.DeployCommand(
+        command=Command.REJECT, actor="maria", reason="too few rows, wait for more data", customer="us"
+    )
     world.ledger.submit("console-us", command, at=at)
     report = OperationReported(what="freeze", customer="b6", actor="maria", reason="their launch day")
     told = Event(
         id="op-1", type=events.OPERATION_REPORTED, source="roost/deployer", subject="b6",
         time=world.start + timedelta(minutes=30), data=report,
     )  # fmt: skip
-    world.ledger.close_command("console-us", outcome="rejected: version 1 is CANCELLED", at=at + timedelta(seconds=0.2), events=[told])
+    world.ledger.close_command(
+        "console-us", outcome="rejected: version 1 is CANCELLED", at=at + timedelta(seconds=0.2), events=[told]
+    )
 
 
 def _event(rollout: Rollout, before: Phase | None, sequence: int, at: datetime) -> Event:
@@ -348,8 +351,6 @@ class SmallDeployer:
 
     def handle(self, row: CommandRow) -> None:
         command, ledger = row.command, self._world.ledger
-        from roost.ports.ledger import RolloutQuery
-
         rollout_id = command.rollout_id
         if rollout_id is None and command.customer:
             found = ledger.rollouts(RolloutQuery(customer=command.customer, limit=1))
@@ -357,7 +358,16 @@ class SmallDeployer:
         outcome = f"{command.command.value} done"
         if rollout_id:
             outcome = self._act(command.command, command.actor, command.reason, ledger.rollout(rollout_id))
-        ledger.close_command(row.event_id, outcome=outcome, at=self._world.clock.now(), events=[])
+        told = OperationReported(
+            what=f"command.{command.command}", actor=command.actor, reason=outcome, customer=command.customer,
+            facts={"command_id": row.event_id, "rollout_id": rollout_id, "done": not outcome.startswith("refused")},
+        )  # fmt: skip
+        now = self._world.clock.now()
+        event = Event(
+            id=f"told-{row.event_id}", type=events.OPERATION_REPORTED, source="roost/deployer",
+            subject=command.customer or "fleet", time=now, data=told,
+        )  # fmt: skip
+        ledger.close_command(row.event_id, outcome=outcome, at=now, events=[event])
 
     def _act(self, command: Command, actor: str, reason: str, rollout: Rollout) -> str:
         world, seconds = self._world, (self._world.clock.now() - rollout.entered_at).total_seconds()

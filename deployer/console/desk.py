@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployer.console import shapes, views
+from deployer.console import audit, shapes, views
 from deployer.console.access import Caller
 from deployer.console.feed import Feed
 from deployer.console.problems import Refused
@@ -102,7 +102,7 @@ class Desk:
         """A command among the newest."""
         for row in self._sources.ledger.commands(_AUDIT_ROWS):
             if row.event_id == event_id:
-                return shapes.command(row)
+                return audit.commands(self._sources.ledger, [row])[0]
         return None
 
     def _again(self, event_id: str, command: DeployCommand) -> views.CommandView:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from deployer.console.views import EventView
+from roost.contracts.events import OPERATION_REPORTED
+
 
 def seconds_text(seconds: float | None) -> str:
     """A duration: ``0.42 s``, ``12 s``, ``3 min 5 s``, ``2 h 4 min``, ``3 d 4 h``; a dash where there is none."""
@@ -41,6 +44,7 @@ def megabytes(value: int | None) -> str:
     return "–" if value is None else f"{value / 1_000_000:.1f} MB"
 
 
-def short_digest(digest: str) -> str:
-    """The first 12 characters of the hash, enough to tell artifacts apart by eye."""
-    return digest.removeprefix("sha256:")[:12]
+def event_words(event: EventView) -> str:
+    """What kind of event it is: ``rollout live``, ``command rollback``, ``customer signed up``."""
+    name = event.data.get("what") if event.type == OPERATION_REPORTED else None
+    return str(name or event.type.removeprefix("roost.").removesuffix(".v1")).replace(".", " ").replace("_", " ")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployer.console import shapes, views
+from deployer.console import audit, shapes, views
 from deployer.console.fleet import FleetReader, replica_view
 from deployer.console.sources import Sources
 from deployer.console.why import evidence
 from deployer.console.why.evidence import UnknownCustomer
 from deployer.console.why.explain import explain
+from deployer.domain.approval import FLEET
 from roost.contracts.ids import DEFAULT_MODEL, check_id
 from roost.contracts.rollout import Rollout
 from roost.ports.ledger import RolloutQuery
@@ -70,7 +71,7 @@ class Reader:
             onboarding=shapes.onboarding(row) if row else None,
             live=shapes.summary(live) if live else None,
             newest=shapes.summary(newest[0]) if newest else None,
-            freezes=tuple(shapes.freeze(entry) for entry in ledger.freezes() if entry.scope in {"fleet", customer}),
+            freezes=tuple(entry for entry in self.freezes() if entry.scope in {FLEET, customer}),
         )
 
     def why(self, customer: str, model: str) -> views.WhyAnswer:
@@ -98,7 +99,7 @@ class Reader:
 
     def commands(self, limit: int) -> Sequence[views.CommandView]:
         """The audit list, newest first."""
-        return [shapes.command(row) for row in self.sources.ledger.commands(limit)]
+        return audit.commands(self.sources.ledger, self.sources.ledger.commands(limit))
 
     def _replicas(self, rollout: Rollout) -> tuple[tuple[views.ReplicaView, ...], str | None]:
         report = self.fleet_reader.pool(rollout.pool)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from deployer.console import views
+from deployer.domain.approval import pause_scope
 from roost.contracts.cloudevents import Event
 from roost.contracts.rollout import Rollout, Transition
 from roost.ports.ledger import CommandRow, Freeze, Onboarding, OutboxRow, Quarantine
+
+_PAUSED: Final = pause_scope("")
 
 
 def summary(rollout: Rollout) -> views.RolloutSummary:
@@ -87,8 +91,11 @@ def quarantine(entry: Quarantine) -> views.QuarantineView:
 
 
 def freeze(entry: Freeze) -> views.FreezeView:
-    """A freeze that stands."""
-    return views.FreezeView(scope=entry.scope, reason=entry.reason, actor=entry.actor, at=entry.at)
+    """A freeze or a pause that stands: the ledger keeps both as freezes, told apart by their scope."""
+    paused = entry.scope.startswith(_PAUSED)
+    kind = views.Hold.PAUSE if paused else views.Hold.FREEZE
+    scope = entry.scope.removeprefix(_PAUSED)
+    return views.FreezeView(kind=kind, scope=scope, reason=entry.reason, actor=entry.actor, at=entry.at)
 
 
 def command(row: CommandRow) -> views.CommandView:

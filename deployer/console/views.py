@@ -220,9 +220,19 @@ class FleetView(View):
     pools: tuple[PoolView, ...]
 
 
-class FreezeView(View):
-    """While it stands, nothing of its scope is promoted. Scope: ``fleet`` or a customer id."""
+class Hold(StrEnum):
+    """What a person holds back."""
 
+    #: Promotions: canaries go on, and what passes waits.
+    FREEZE = "freeze"
+    #: The steps before the canary.
+    PAUSE = "pause"
+
+
+class FreezeView(View):
+    """While it stands, nothing of its scope goes on. Scope: ``fleet``, a customer id, or a rollout id for a pause."""
+
+    kind: Hold
     scope: str
     reason: str
     actor: str
@@ -289,8 +299,10 @@ class CommandView(View):
     done_at: AwareDatetime | None
     #: From accepted to done.
     seconds: float | None
-    #: One sentence; None until the deployer has done it.
+    #: One sentence; None until the deployer has handled it.
     outcome: str | None
+    #: Whether what was asked for is done or under way; False where the deployer refused it; None where nobody says.
+    done: bool | None = None
 
 
 class Problem(View):

@@ -14,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from deployer.console.operator import operator
-from deployer.console.views import CommandView, EventPage, RolloutPage, WhyAnswer
+from deployer.console.views import CommandView, EventPage, RolloutDetail, RolloutPage, WhyAnswer
 from roost import settings
 from roost.cli import oncall_words
 from roost.cli.oncall_client import ConsoleClient, Parameters
@@ -22,9 +22,11 @@ from roost.contracts.errors import Permanent
 from roost.contracts.events import Command
 from roost.contracts.ids import DEFAULT_MODEL
 from roost.contracts.rollout import Phase
-from roost.ports.clock import SystemClock
+from roost.ports.clock import Clock, SystemClock
 
 PANEL: Final = "On call"
+#: How often a rollout is looked at while it moves.
+_LOOK_SECONDS: Final = 0.1
 EXIT_OPEN: Final = 3
 EXIT_REFUSED: Final = 4
 
@@ -160,15 +162,31 @@ def _send(command: Command, target: dict[str, object], asking: _Asking) -> None:
     started = clock.monotonic()
     body = {name: value for name, value in target.items() if value is not None}
     body |= {"command": command.value, "reason": asking.reason, "actor": asking.actor or operator()}
-    found = _client().post(CommandView, "commands", body, key=str(uuid.uuid4()), wait=asking.wait)
+    client = _client()
+    found = client.post(CommandView, "commands", body, key=str(uuid.uuid4()), wait=asking.wait)
     if asking.as_json:
         print(found.model_dump_json(indent=1))
     else:
         oncall_words.command(found, clock.monotonic() - started)
     if found.done_at is None:
         raise typer.Exit(EXIT_OPEN)
-    if (found.outcome or "").startswith("refused"):
+    if found.done is False:
         raise typer.Exit(EXIT_REFUSED)
+    if found.rollout_id is not None and not asking.as_json:
+        _follow(client, found.rollout_id, clock, started + asking.wait, started)
+
+
+def _follow(client: ConsoleClient, rollout_id: str, clock: Clock, end: float, started: float) -> None:
+    """Say where the rollout got to: a promotion or a rollback goes on for a moment after the command is done."""
+    while True:
+        row = client.get(RolloutDetail, f"rollouts/{_path(rollout_id)}").rollout
+        moving = row.phase in {Phase.PROMOTING, Phase.ROLLING_BACK}
+        if not moving or clock.monotonic() >= end:
+            oncall_words.arrived(row, clock.monotonic() - started)
+            if moving:
+                raise typer.Exit(EXIT_OPEN)
+            return
+        clock.wait(_LOOK_SECONDS)
 
 
 def _client() -> ConsoleClient:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from deployer.console.plain_words import ago, seconds_text
-from deployer.console.views import CommandView, EventView, RolloutPage, StepState, WhyAnswer
+from deployer.console.plain_words import ago, event_words, seconds_text
+from deployer.console.views import CommandView, EventView, RolloutPage, RolloutSummary, StepState, WhyAnswer
 from roost.contracts.rollout import Phase
 from roost.ports.clock import Clock
 
@@ -59,7 +59,7 @@ def rollouts(page: RolloutPage, clock: Clock) -> None:
 def event(found: EventView) -> None:
     """One line."""
     data = found.data
-    what = found.type.removeprefix("roost.").removesuffix(".v1")
+    what = event_words(found)
     reason = data.get("reason") or data.get("name") or ""
     version = f" v{data['version']}" if data.get("version") else ""
     line = Text.assemble(
@@ -107,3 +107,8 @@ def command(found: CommandView, seconds: float) -> None:
         )
         return
     print(f"{found.outcome} ({seconds_text(seconds)})")
+
+
+def arrived(row: RolloutSummary, seconds: float) -> None:
+    """Where the rollout of a command stands."""
+    print(f"{row.name} version {row.version} is {row.phase.value}: {row.reason} ({seconds_text(seconds)})")

@@ -62,15 +62,18 @@ def buttons(console: Console, caller: Caller, offers: Sequence[Command], target:
         return
     with ui.row().classes("items-center").style("gap: 8px"):
         for order, command in enumerate(allowed):
-            look = "unelevated color=primary" if order == 0 and command not in _RISKY else "outline color=primary"
-            look = "outline color=negative" if command in _RISKY else look
-            open_dialog = _opener(console, caller, command, target)
-            ui.button(_title(command), on_click=open_dialog).props(f"{look} no-caps dense padding='4px 14px'")
+            first = order == 0 and command not in _RISKY
+            opened = _opener(console, caller, command, target)
+            button = ui.button(_title(command), on_click=opened, color="primary" if first else None)
+            button.props(f"{'unelevated' if first else 'outline'} no-caps dense padding='4px 14px'")
+            button.classes("" if first else "r-risk" if command in _RISKY else "r-act")
 
 
 def _opener(console: Console, caller: Caller, command: Command, target: Target) -> Callable[[], None]:
     def opened() -> None:
-        _Dialog(console, caller, command, target).open()
+        # At the root of the page: what is around the button may be drawn again while a person types.
+        with ui.context.client.content:
+            _Dialog(console, caller, command, target).open()
 
     return opened
 
@@ -94,7 +97,7 @@ class _Dialog:
             self._said = tag("div", classes="r-small")
             with ui.row().classes("w-full justify-end items-center"):
                 tag("span", "Ctrl+Enter sends, Esc closes", "r-soft r-small").style("flex: 1")
-                ui.button("Cancel", on_click=self._dialog.close).props("flat no-caps")
+                ui.button("Cancel", on_click=self._dialog.close, color=None).props("flat no-caps").classes("r-act")
                 colour = "negative" if command in _RISKY else "primary"
                 self._button = ui.button(_title(command), on_click=self._send)
                 self._button.props(f"unelevated no-caps color={colour}")
@@ -134,7 +137,7 @@ class _Dialog:
             text = f"Accepted, and not done after {seconds}: see whether the deployer is up (`roost status`)."
             ui.notify(text, type="warning", timeout=10_000)
         else:
-            refused = (done.outcome or "").startswith("refused")
+            refused = done.done is False
             ui.notify(f"{done.outcome} ({seconds})", type="negative" if refused else "positive", timeout=8_000)
         self._dialog.close()
 

@@ -9,7 +9,7 @@ from deployer.console.access import Caller
 from deployer.console.app import Console
 from deployer.console.pages import asking
 from deployer.console.pages.frame import frame
-from deployer.console.pages.live import Live
+from deployer.console.pages.live import Live, Sections
 from deployer.console.pages.parts import STEP_TONE, card, chip, clock, empty, link, tag
 from deployer.console.plain_words import seconds_text
 from deployer.console.views import StepState, WhyAnswer, WhyStep
@@ -38,16 +38,22 @@ def mount(console: Console) -> None:
                 except UnknownCustomer as error:
                     return str(error)
 
-            def draw(found: WhyAnswer | str) -> None:
+            def draw(found: WhyAnswer | str, sections: Sections) -> None:
                 if isinstance(found, str):
                     empty("Nobody of that name", f"{found[:1].upper()}{found[1:]}.", command=f"roost signup {customer}")
                 else:
-                    _draw(console, caller, found)
+                    _draw(console, caller, found, sections)
 
             Live(console, read, draw, every=2)
 
 
-def _draw(console: Console, caller: Caller, answer: WhyAnswer) -> None:
+def _draw(console: Console, caller: Caller, answer: WhyAnswer, sections: Sections) -> None:
+    head = (answer.name, answer.sentence, answer.serving, answer.version, answer.next, answer.rollout_id)
+    sections.show("head", head, lambda _: _head(console, caller, answer))
+    sections.show("steps", answer.steps, _steps)
+
+
+def _head(console: Console, caller: Caller, answer: WhyAnswer) -> None:
     with ui.row().classes("w-full items-center").style("gap: 12px"):
         tag("h1", answer.name)
         chip("serving" if answer.serving else "not as it should be", "good" if answer.serving else "wait")
@@ -67,8 +73,11 @@ def _draw(console: Console, caller: Caller, answer: WhyAnswer) -> None:
             if answer.rollout_id:
                 link("The newest rollout", f"/rollouts/{answer.rollout_id}")
             link("All its rollouts", f"/?customer={answer.customer}")
+
+
+def _steps(steps: tuple[WhyStep, ...]) -> None:
     with card("From event to answer"), tag("ol", classes="r-steps"):
-        for step in answer.steps:
+        for step in steps:
             _step(step)
 
 

@@ -11,7 +11,7 @@ from deployer.console.app import Console
 from deployer.console.pages.frame import frame
 from deployer.console.pages.live import Live
 from deployer.console.pages.parts import card, cell, chip, empty, link, moment, table, tag
-from deployer.console.plain_words import seconds_text
+from deployer.console.plain_words import event_words, seconds_text
 from deployer.console.views import CommandView, EventPage, EventView
 
 _ROWS = 100
@@ -24,17 +24,19 @@ def mount(console: Console) -> None:
     def events(request: Request) -> None:
         with frame(console, request, "Events"):
             tag("h1", "Events")
-            Live(console, lambda: console.reader.events(after=0, limit=_ROWS), _events, every=5)
+            Live(
+                console, lambda: console.reader.events(after=0, limit=_ROWS), lambda page, _: _events_of(page), every=5
+            )
 
     @ui.page("/commands")
     def commands(request: Request) -> None:
         with frame(console, request, "Commands"):
             tag("h1", "Commands")
             tag("p", "Who asked for what, why, and what became of it.", "r-soft q-ma-none")
-            Live(console, lambda: tuple(console.reader.commands(_ROWS)), _commands, every=5)
+            Live(console, lambda: tuple(console.reader.commands(_ROWS)), lambda rows, _: _list(rows), every=5)
 
 
-def _events(page: EventPage) -> None:
+def _events_of(page: EventPage) -> None:
     with card():
         if not page.items:
             empty(
@@ -54,7 +56,7 @@ def _event(event: EventView) -> None:
     with tag("tr"):
         cell(partial(moment, event.time, "r-soft"), "tight")
         cell(event.subject, "tight")
-        cell(event.type.removeprefix("roost.").removesuffix(".v1").replace("_", " "), "tight")
+        cell(event_words(event), "tight")
         if isinstance(rollout, str):
             cell(partial(link, said or "open", f"/rollouts/{rollout}"), "wide")
         else:
@@ -62,7 +64,7 @@ def _event(event: EventView) -> None:
         cell(str(event.sequence), "num r-soft")
 
 
-def _commands(rows: tuple[CommandView, ...]) -> None:
+def _list(rows: tuple[CommandView, ...]) -> None:
     with card():
         if not rows:
             empty(
@@ -90,5 +92,5 @@ def _command(row: CommandView) -> None:
         if row.outcome is None:
             cell(partial(chip, "open", "wait"))
         else:
-            cell(row.outcome)
+            cell(row.outcome, "r-soft" if row.done is False else "")
         cell(seconds_text(row.seconds), "num")

@@ -11,15 +11,16 @@ from deployer.console.access import Caller
 from deployer.console.app import Console
 from deployer.console.pages import asking
 from deployer.console.pages.frame import frame
-from deployer.console.pages.live import Live
-from deployer.console.pages.parts import card, cell, chip, empty, link, note, table, tag
+from deployer.console.pages.live import Live, Sections
+from deployer.console.pages.parts import card, cell, chip, empty, frozen, link, note, table, tag
 from deployer.console.plain_words import megabytes
-from deployer.console.views import FreezeView, NodeView, PoolModelView, PoolView
+from deployer.console.views import FreezeView, Hold, NodeView, PoolModelView, PoolView
+from deployer.domain.approval import FLEET
 from roost.contracts.events import Command
 from roost.contracts.ids import split_served_name
 
-#: More served names than this are listed by search only.
-_NAMES = 100
+#: More served names than this are found by search only.
+_NAMES = 50
 
 
 def mount(console: Console) -> None:
@@ -32,23 +33,30 @@ def mount(console: Console) -> None:
             Live(
                 console,
                 lambda: (console.reader.fleet().pools, tuple(console.reader.freezes())),
-                lambda found: _draw(console, caller, *found),
+                lambda found, sections: _draw(console, caller, sections, found),
                 every=1,
             )
 
 
-def _draw(console: Console, caller: Caller, pools: tuple[PoolView, ...], freezes: tuple[FreezeView, ...]) -> None:
-    frozen = next((entry for entry in freezes if entry.scope == "fleet"), None)
+def _draw(
+    console: Console, caller: Caller, sections: Sections, found: tuple[tuple[PoolView, ...], tuple[FreezeView, ...]]
+) -> None:
+    pools, freezes = found
+    sections.show("head", freezes, lambda _: _head(console, caller, freezes))
+    for pool in pools:
+        sections.show(f"nodes of {pool.pool}", pool.model_copy(update={"models": ()}), _pool)
+        answering = {model.name: _answering(pool, model) for model in pool.models[:_NAMES]}
+        sections.show(f"names of {pool.pool}", (pool.models, answering), partial(_names, pool.pool))
+
+
+def _head(console: Console, caller: Caller, freezes: tuple[FreezeView, ...]) -> None:
+    stands = any(entry.scope == FLEET and entry.kind is Hold.FREEZE for entry in freezes)
     with ui.row().classes("w-full items-center"):
         tag("h1", "Fleet")
         ui.space()
-        command = Command.THAW if frozen else Command.FREEZE
+        command = Command.THAW if stands else Command.FREEZE
         asking.buttons(console, caller, [command], asking.Target(label="the whole fleet"))
-    for entry in freezes:
-        what = "Nothing" if entry.scope == "fleet" else f"Nothing of {entry.scope}"
-        note(f"{what} is promoted: frozen by {entry.actor}, “{entry.reason}”.", "wait")
-    for pool in pools:
-        _pool(pool)
+    frozen(freezes)
 
 
 def _pool(pool: PoolView) -> None:
@@ -65,17 +73,12 @@ def _pool(pool: PoolView) -> None:
         for error in pool.errors:
             note(error, "bad")
         if not pool.nodes and not pool.errors:
-            empty(
-                f"Pool {pool.pool} has no nodes",
-                "A node joins as soon as it is started:",
-                command=f"roost node --pool {pool.pool}",
-            )
+            command = f"roost node --pool {pool.pool}"
+            empty(f"Pool {pool.pool} has no nodes", "A node joins as soon as it is started:", command=command)
         if pool.nodes:
             with table("Node", "State", "#Generation", "#Versions", "#Memory", "#Leaked", "#Restarts", "REST", "gRPC"):
                 for node in pool.nodes:
                     _node(node)
-        if pool.models:
-            _models(pool)
 
 
 def _node(node: NodeView) -> None:
@@ -105,19 +108,21 @@ def _state(node: NodeView) -> tuple[str, str]:
     return ("ready", "good") if node.ready else ("not ready", "wait")
 
 
-def _models(pool: PoolView) -> None:
-    with tag("details"):
-        tag("summary", f"{len(pool.models)} served names").style("cursor: pointer")
+def _names(pool: str, found: tuple[tuple[PoolModelView, ...], dict[str, str]]) -> None:
+    models, answering = found
+    if not models:
+        return
+    with card(f"Served names of pool {pool}"):
         with table("Served name", "#Stable", "Loaded", "Nodes that answer with it"):
-            for model in pool.models[:_NAMES]:
+            for model in models[:_NAMES]:
                 with tag("tr"):
                     customer, kind = split_served_name(model.name)
                     cell(partial(link, model.name, f"/customers/{customer}?model={kind}"), "tight")
                     cell(str(model.stable or "–"), "num")
                     cell(", ".join(str(version) for version in model.versions), "tight")
-                    cell(_answering(pool, model), "wide")
-        if len(pool.models) > _NAMES:
-            tag("p", f"and {len(pool.models) - _NAMES} more: search for them on the page of rollouts.", "r-soft")
+                    cell(answering[model.name], "wide")
+        if len(models) > _NAMES:
+            tag("p", f"and {len(models) - _NAMES} more: search for them on the page of rollouts.", "r-soft")
 
 
 def _answering(pool: PoolView, model: PoolModelView) -> str:

@@ -38,6 +38,17 @@ setInterval(() => document.querySelectorAll('time[data-ago]').forEach(e => {
   const text = ago(Math.max(0, (Date.now() - Date.parse(e.getAttribute('datetime'))) / 1000));
   if (e.textContent !== text) e.textContent = text;
 }), 500);
+// A part that is drawn again must not lose the keyboard's place: the same link or button is focused again.
+let held = null;
+addEventListener('focusin', e => { held = e.target.closest('a, button'); });
+addEventListener('focusout', e => { if (document.contains(e.target)) held = null; });
+setInterval(() => {
+  if (!held || document.contains(held) || document.activeElement !== document.body) return;
+  const like = [...document.querySelectorAll(held.tagName)].find(e => e.textContent === held.textContent
+    && e.getAttribute('href') === held.getAttribute('href'));
+  held = like || null;
+  if (like) like.focus({preventScroll: true});
+}, 100);
 addEventListener('keydown', e => {
   const typing = e.target.closest && e.target.closest('input, textarea');
   const field = document.querySelector('[data-search] input, input[data-search]');
@@ -91,6 +102,7 @@ def _theme_button(dark: ui.dark_mode) -> None:
         name = "light" if now else "dark"
         ui.run_javascript(f"document.cookie = 'roost_theme={name};path=/;max-age=31536000;samesite=strict'")
 
-    button = ui.button(icon="contrast", on_click=switch).props("flat round dense size=sm")
+    button = ui.button(icon="contrast", on_click=switch, color=None).props("flat round dense size=sm")
+    button.classes("r-quiet")
     button.props["aria-label"] = "Switch between dark and light"
     button.tooltip("Dark or light")

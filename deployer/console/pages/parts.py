@@ -10,7 +10,8 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 
-from deployer.console.views import StepState
+from deployer.console.views import FreezeView, Hold, StepState
+from deployer.domain.approval import FLEET
 from roost.contracts.rollout import Phase
 from roost.contracts.verdict import Outcome
 
@@ -86,6 +87,14 @@ def link(text: str, target: str, classes: str = "") -> Element:
 def note(text: str, tone: str) -> Element:
     """One sentence across the page."""
     return tag("div", text, f"r-note r-{tone}", role="status")
+
+
+def frozen(freezes: Sequence[FreezeView]) -> None:
+    """One note for each freeze that stands."""
+    for entry in freezes:
+        what = "Nothing" if entry.scope == FLEET else f"Nothing of {entry.scope}"
+        held = "is promoted: frozen" if entry.kind is Hold.FREEZE else "goes to the canary: paused"
+        note(f"{what} {held} by {entry.actor}, “{entry.reason}”.", "wait")
 
 
 @contextmanager

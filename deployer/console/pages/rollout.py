@@ -11,7 +11,7 @@ from deployer.console.access import Caller
 from deployer.console.app import Console
 from deployer.console.pages import asking
 from deployer.console.pages.frame import frame
-from deployer.console.pages.live import Live
+from deployer.console.pages.live import Live, Sections
 from deployer.console.pages.parts import (
     OUTCOME_TONE,
     PHASE_TONE,
@@ -44,22 +44,28 @@ def mount(console: Console) -> None:
         caller: Caller = request.state.caller
         with frame(console, request, f"Rollout {rollout_id}"):
 
-            def read() -> RolloutDetail | None:
+            def read() -> RolloutDetail | str:
                 try:
                     return console.reader.rollout(rollout_id)
-                except NotFound:
-                    return None
+                except NotFound as error:
+                    return str(error)
 
-            def draw(found: RolloutDetail | None) -> None:
-                if found is None:
-                    empty("There is no such rollout", f"Nothing is known of {rollout_id}.", command="roost rollouts")
+            def draw(found: RolloutDetail | str, sections: Sections) -> None:
+                if isinstance(found, str):
+                    empty("There is no such rollout", found, command="roost rollouts")
                 else:
-                    _draw(console, caller, found)
+                    _draw(console, caller, found, sections)
 
             Live(console, read, draw, every=2)
 
 
-def _draw(console: Console, caller: Caller, found: RolloutDetail) -> None:
+def _draw(console: Console, caller: Caller, found: RolloutDetail, sections: Sections) -> None:
+    row = found.rollout
+    sections.show("head", (row, found.quarantine), lambda _: _head(console, caller, found))
+    sections.show("body", found, lambda _: _body(found))
+
+
+def _head(console: Console, caller: Caller, found: RolloutDetail) -> None:
     row = found.rollout
     version = f"version {row.version}" if row.version else "no version yet"
     with ui.row().classes("w-full items-center").style("gap: 12px"):
@@ -77,12 +83,15 @@ def _draw(console: Console, caller: Caller, found: RolloutDetail) -> None:
         entry = found.quarantine
         said = f"This artifact is quarantined by {entry.actor}: “{entry.reason}”."
         note(f"{said} It is refused until somebody releases it.", "wait")
+
+
+def _body(found: RolloutDetail) -> None:
     with tag("div", classes="r-two"):
         with ui.column().style("gap: 16px"):
             with card("Timeline"):
-                _timeline(found.history, row.phase)
+                _timeline(found.history, found.rollout.phase)
             with card("Verdict"):
-                _verdict(found.verdict, row.phase)
+                _verdict(found.verdict, found.rollout.phase)
         with ui.column().style("gap: 16px"):
             with card("Replicas"):
                 _replicas(found)

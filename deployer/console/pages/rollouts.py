@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -13,8 +14,8 @@ from nicegui import ui
 
 from deployer.console.app import Console
 from deployer.console.pages.frame import frame
-from deployer.console.pages.live import Live
-from deployer.console.pages.parts import PHASE_TONE, cell, chip, empty, link, moment, note, phase_words, table, tag
+from deployer.console.pages.live import Live, Sections
+from deployer.console.pages.parts import PHASE_TONE, cell, chip, empty, frozen, link, moment, phase_words, table, tag
 from deployer.console.views import FreezeView, RolloutPage, RolloutSummary
 from roost.contracts.ids import InvalidId, check_id
 from roost.contracts.rollout import TERMINAL, Phase
@@ -29,6 +30,7 @@ FILTERS: Final[dict[str, frozenset[Phase] | None]] = {
     "refused or back": frozenset({Phase.REJECTED, Phase.ROLLED_BACK, Phase.CANCELLED, Phase.SUPERSEDED}),
 }
 _ROWS: Final = 25
+_Live = Live[tuple[RolloutPage, tuple[FreezeView, ...]]]
 
 
 @dataclass(slots=True)
@@ -55,17 +57,17 @@ def mount(console: Console) -> None:
         with frame(console, request, "Rollouts"):
             tag("h1", "Rollouts")
             filters = ui.row().classes("r-filters")
-            live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]] = Live(
+            live: _Live = Live(
                 console,
                 lambda: (console.reader.rollouts(chosen.query), tuple(console.reader.freezes())),
-                lambda found: _draw(found, chosen, live),
+                lambda found, sections: _draw(found, sections, chosen, live),
                 every=5,
             )
             with filters:
                 _filters(chosen, live)
 
 
-def _filters(chosen: _Chosen, live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]]) -> None:
+def _filters(chosen: _Chosen, live: _Live) -> None:
     async def again() -> None:
         chosen.pages = [None]
         asked = {"customer": chosen.customer, "show": chosen.filter if chosen.filter != "all" else ""}
@@ -96,15 +98,13 @@ def _filters(chosen: _Chosen, live: Live[tuple[RolloutPage, tuple[FreezeView, ..
     kind.props("toggle-color=primary padding='4px 12px'")
 
 
-def _draw(
-    found: tuple[RolloutPage, tuple[FreezeView, ...]],
-    chosen: _Chosen,
-    live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]],
-) -> None:
+def _draw(found: tuple[RolloutPage, tuple[FreezeView, ...]], sections: Sections, chosen: _Chosen, live: _Live) -> None:
     page, freezes = found
-    for freeze in freezes:
-        what = "Nothing is promoted" if freeze.scope == "fleet" else f"Nothing of {freeze.scope} is promoted"
-        note(f"{what}: frozen by {freeze.actor}, “{freeze.reason}”.", "wait")
+    sections.show("freezes", freezes, frozen)
+    sections.show("page", page, lambda page: _page(page, chosen, live))
+
+
+def _page(page: RolloutPage, chosen: _Chosen, live: _Live) -> None:
     with ui.column().classes("r-card"):
         if not page.items:
             _nothing(chosen)
@@ -132,7 +132,7 @@ def _row(row: RolloutSummary) -> None:
         cell(row.run_id, "r-mono r-soft tight")
 
 
-def _pager(page: RolloutPage, chosen: _Chosen, live: Live[tuple[RolloutPage, tuple[FreezeView, ...]]]) -> None:
+def _pager(page: RolloutPage, chosen: _Chosen, live: _Live) -> None:
     async def older() -> None:
         chosen.pages.append(page.next_before)
         await live.refresh()
@@ -144,9 +144,13 @@ def _pager(page: RolloutPage, chosen: _Chosen, live: Live[tuple[RolloutPage, tup
     if len(chosen.pages) == 1 and page.next_before is None:
         return
     with ui.row().classes("items-center"):
-        ui.button("Newer", on_click=newer).props("flat no-caps dense").set_enabled(len(chosen.pages) > 1)
+        _turn("Newer", newer, enabled=len(chosen.pages) > 1)
         tag("span", f"Page {len(chosen.pages)}", "r-soft r-small")
-        ui.button("Older", on_click=older).props("flat no-caps dense").set_enabled(page.next_before is not None)
+        _turn("Older", older, enabled=page.next_before is not None)
+
+
+def _turn(text: str, act: Callable[[], Awaitable[None]], *, enabled: bool) -> None:
+    ui.button(text, on_click=act, color=None).props("flat no-caps dense").classes("r-act").set_enabled(enabled)
 
 
 def _nothing(chosen: _Chosen) -> None:

@@ -7,6 +7,8 @@ from typing import Final
 
 from deployer.console.views import Advice, StepState, WhyStep
 from deployer.console.why.evidence import Evidence
+from deployer.console.why.way import BEFORE_CANARY
+from deployer.domain.approval import FLEET, pause_scope
 from roost.contracts.ids import DEFAULT_MODEL
 from roost.contracts.rollout import Phase
 from roost.ports.ledger import OnboardingStage
@@ -46,7 +48,7 @@ def _before_rollout(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
 def _awaiting(evidence: Evidence) -> Advice:
     if evidence.freezes:
         scope = evidence.freezes[0].scope
-        target = "" if scope == "fleet" else f" {scope}"
+        target = "" if scope == FLEET else f" {scope}"
         sentence = "It waits for the thaw. Thaw if the reason for the freeze is gone."
         return Advice(sentence=sentence, command=f'roost thaw{target} --reason "…"', runbook=_STUCK)
     sentence = "Read the canary's checks, then approve or reject it."
@@ -82,6 +84,11 @@ def _nothing(_evidence: Evidence) -> Advice:
 
 def _under_way(evidence: Evidence) -> Advice:
     rollout = evidence.rollout
+    if evidence.pauses and rollout is not None and rollout.phase in BEFORE_CANARY:
+        scope = evidence.pauses[0].scope.removeprefix(pause_scope(""))
+        target = "" if scope == FLEET else f" {evidence.customer}"
+        sentence = "It waits for the end of the pause. Resume if its reason is gone."
+        return Advice(sentence=sentence, command=f'roost resume{target} --reason "…"', runbook=_STUCK)
     if rollout is not None and rollout.deadline is not None and rollout.deadline < evidence.now:
         sentence = "Its phase's deadline has passed and nothing moved: see whether the deployer is up."
         return Advice(sentence=sentence, command="roost status", runbook=_STUCK)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from deployer.console.fleet import FleetReader, PoolReport
 from deployer.console.sources import TRAINING_DAG, Sources
+from deployer.domain.approval import FLEET, pause_scope
 from roost.contracts.errors import NotFound, WorkflowUnavailable
 from roost.contracts.rollout import Rollout, Transition
 from roost.ports.ledger import Freeze, Onboarding, Quarantine, RolloutQuery
@@ -34,6 +35,8 @@ class Evidence:
     #: The rollout whose version the pool should answer with.
     live: Rollout | None
     freezes: Sequence[Freeze]
+    #: Pauses of the fleet, the customer or the rollout.
+    pauses: Sequence[Freeze]
     quarantine: Quarantine | None
     pool: PoolReport
 
@@ -64,6 +67,7 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
     if rollout is None and (onboarding is None or onboarding.model != model):
         raise UnknownCustomer(_unknown(onboarding, customer, model))
     run, run_error = _run(sources, rollout.run_id if rollout else onboarding.airflow_run_id if onboarding else None)
+    holds, scopes = ledger.freezes(), {FLEET, customer} | ({rollout.id} if rollout else set())
     pool = rollout.pool if rollout else sources.pools[0]
     return Evidence(
         customer=customer,
@@ -75,7 +79,8 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
         rollout=rollout,
         history=ledger.history(rollout.id) if rollout else (),
         live=ledger.live(customer, model),
-        freezes=[entry for entry in ledger.freezes() if entry.scope in {"fleet", customer}],
+        freezes=[entry for entry in holds if entry.scope in scopes],
+        pauses=[entry for entry in holds if entry.scope in {pause_scope(scope) for scope in scopes}],
         quarantine=ledger.quarantined(rollout.digest) if rollout else None,
         pool=fleet.pool(pool),
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from deployer.console.plain_words import amount, seconds_text
 from deployer.console.views import StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.way import Way
+from deployer.domain.approval import BY_POLICY
 from roost.contracts.rollout import Phase
 from roost.contracts.verdict import Outcome
 from roost.ports.ledger import OnboardingStage
@@ -73,7 +72,9 @@ def artifact(way: Way) -> WhyStep:
     rollout, state = way.rollout, way.state_at(0)
     if rollout is None:
         return _step("artifact", "Artifact", StepState.WAITING, "No artifact has arrived yet.")
+    paused = _paused(way)
     said = {
+        StepState.WAITING: paused,
         StepState.DONE: f"Copied as version {rollout.version}, read back and verified; its contents are vetted.",
         StepState.RUNNING: "Being copied to its own version, read back and vetted.",
     }.get(state, rollout.reason)
@@ -91,19 +92,22 @@ def artifact(way: Way) -> WhyStep:
 def canary(way: Way) -> WhyStep:
     """The canary: what each check found."""
     rollout, state = way.rollout, way.state_at(1)
-    verdict = rollout.verdict if rollout else None
-    if rollout is None or (verdict is None and state is not StepState.FAILED):
-        said = (
-            "Loading on the isolated node; the checks run there." if state is StepState.RUNNING else _unreached(state)
-        )
-        return _step("canary", "Canary", state, said, at=way.at(Phase.CANARY))
+    if rollout is None:
+        return _step("canary", "Canary", state, _unreached(state))
+    verdict, start = rollout.verdict, way.at(Phase.CANARY)
     if verdict is None:
-        return _step("canary", "Canary", state, rollout.reason, at=way.at(Phase.CANARY))
+        said = {
+            StepState.FAILED: rollout.reason,
+            StepState.RUNNING: "Loading on the isolated node; the checks run there.",
+            StepState.WAITING: _paused(way) if way.step == 1 else "Not yet.",
+        }.get(state, rollout.reason if way.step == 1 else _unreached(state))
+        if rollout.phase is Phase.VETTED and state is StepState.RUNNING:
+            said = "Waits for its turn on the isolated node."
+        return _step("canary", "Canary", state, said, at=start)
     facts: dict[str, object] = {check.check: f"{check.outcome.value}: {check.sentence}" for check in verdict.checks}
     if verdict.outcome is Outcome.FAIL:
         state = StepState.FAILED
     end = way.at(Phase.AWAITING_APPROVAL) or way.at(Phase.PROMOTING) or way.at(Phase.REJECTED)
-    start = way.at(Phase.CANARY)
     seconds = (end - start).total_seconds() if start and end else None
     return _step("canary", "Canary", state, verdict.sentence, at=end or start, seconds=seconds, facts=facts)
 
@@ -111,23 +115,18 @@ def canary(way: Way) -> WhyStep:
 def approval(way: Way) -> WhyStep:
     """Whether a person was asked, and what they said."""
     rollout, state = way.rollout, way.state_at(2)
-    at = way.at(Phase.AWAITING_APPROVAL)
-    frozen = [entry for entry in way.evidence.freezes if rollout is not None]
-    if rollout is None or state is StepState.SKIPPED:
-        return _step("approval", "Approval", state, rollout.reason if rollout and way.step == 2 else _unreached(state))
-    if state is StepState.WAITING and way.step == 2:
-        said = rollout.reason or "Waits for a person."
-        if frozen:
-            said = f"Frozen by {frozen[0].actor} ({frozen[0].scope}): {frozen[0].reason}"
-        return _step("approval", "Approval", state, said, at=at, facts={"deadline": _iso(rollout.deadline)})
+    if rollout is None or way.step < 2:
+        return _step("approval", "Approval", state, _unreached(state))
     if state is StepState.DONE:
-        said = f"Approved by {rollout.approved_by}." if rollout.approved_by else "The policy asked nobody."
-        end = way.at(Phase.PROMOTING)
-        return _step(
-            "approval", "Approval", state, said, at=end, seconds=way.between(Phase.AWAITING_APPROVAL, Phase.PROMOTING)
-        )
-    said = rollout.reason if way.step == 2 else _unreached(state)
-    return _step("approval", "Approval", state, said, at=at)
+        person = rollout.approved_by not in {None, BY_POLICY}
+        said = f"Approved by {rollout.approved_by}." if person else "The policy asked nobody."
+        seconds = way.between(Phase.AWAITING_APPROVAL, Phase.PROMOTING)
+        return _step("approval", "Approval", state, said, at=way.at(Phase.PROMOTING), seconds=seconds)
+    said, frozen = rollout.reason, way.evidence.freezes
+    if state is StepState.WAITING and frozen:
+        said = f"Frozen by {frozen[0].actor} ({frozen[0].scope}): {frozen[0].reason}"
+    facts: dict[str, object] = {"deadline": rollout.deadline.isoformat()} if rollout.deadline else {}
+    return _step("approval", "Approval", state, said, at=way.at(Phase.AWAITING_APPROVAL), facts=facts)
 
 
 def generation(way: Way) -> WhyStep:
@@ -150,12 +149,13 @@ def generation(way: Way) -> WhyStep:
     return _step("generation", "Generation", state, said, at=way.at(Phase.LIVE), seconds=seconds, facts=facts)
 
 
+def _paused(way: Way) -> str:
+    pauses = way.evidence.pauses
+    return f"Paused by {pauses[0].actor}: {pauses[0].reason}" if pauses else "Not yet."
+
+
 def _unreached(state: StepState) -> str:
     return "Not reached." if state is StepState.SKIPPED else "Not yet."
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
 
 
 def _step(

@@ -21,6 +21,8 @@ _STEP_OF = {
     Phase.ROLLING_BACK: 3,
     Phase.SETTLED: 3,
 }
+#: What a pause holds.
+BEFORE_CANARY = frozenset({Phase.RECEIVED, Phase.STORED, Phase.VETTED})
 _STATE_OF = {
     Phase.RECEIVED: StepState.RUNNING,
     Phase.STORED: StepState.RUNNING,
@@ -61,7 +63,10 @@ class Way:
             # ROLLED_BACK comes from ROLLING_BACK, REJECTED from wherever it failed: the last known step counts.
             known = [_STEP_OF[line.after] for line in evidence.history if line.after in _STEP_OF]
             step = known[-1] if known else 0
-        return cls(evidence=evidence, rollout=rollout, reached=reached, step=step, state=_STATE_OF[rollout.phase])
+        state = _STATE_OF[rollout.phase]
+        if evidence.pauses and rollout.phase in BEFORE_CANARY:
+            state = StepState.WAITING
+        return cls(evidence=evidence, rollout=rollout, reached=reached, step=step, state=state)
 
     def at(self, phase: Phase) -> datetime | None:
         """When it entered that phase last."""
