@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Annotated, Final
 
@@ -81,6 +82,11 @@ def split_served_name(name: str) -> tuple[str, str]:
     if not dot:
         raise InvalidId(f"served name {name[:80]!r} is not valid: expected <customer>.<model>")
     return check_id(customer, "customer id"), check_id(model, "model id")
+
+
+def rollout_id(customer: str, model: str, digest: str) -> str:
+    """Identity of the rollout of one artifact: 16 hexadecimal digits that anybody can compute from the event."""
+    return hashlib.sha256(f"{served_name(customer, model)} {digest}".encode()).hexdigest()[:16]
 
 
 def staging_prefix(customer: str, model: str, run_id: str) -> str:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from kafka import errors
+from kafka.net.compat import KafkaNetClient
 
 from roost.contracts.errors import BrokerUnavailable, Permanent, RoostError, SettingsInvalid
 from roost.settings import KafkaSettings
 
 #: How long one request may take before the broker counts as away. Milliseconds.
 REQUEST_MS: Final = 10_000
+
+
+class PlainClient(KafkaNetClient):  # type: ignore[misc]  # the base ships no types
+    """The client's own network part, which asks for no topic to be made.
+
+    kafka-python 3.0.12 accepts `allow_auto_create_topics` and does not hand it on, so that a consumer that came
+    before `roost topics ensure` made its topic with whatever number of partitions the broker likes.
+    """
+
+    def __init__(self, **configs: Any) -> None:
+        """As the base, with the flag where metadata requests look for it."""
+        super().__init__(**configs)
+        self.cluster.config["allow_auto_create_topics"] = False
 
 
 def client_options(settings: KafkaSettings) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from kafka import KafkaProducer, errors
 
-from roost.adapters.kafka.connection import REQUEST_MS, client_options, translated
+from roost.adapters.kafka.connection import REQUEST_MS, PlainClient, client_options, translated
 from roost.contracts.cloudevents import Event, Message, encode
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
@@ -74,7 +74,7 @@ class KafkaPublisher:
                     **client_options(self._settings),
                     acks="all",
                     enable_idempotence=True,
-                    allow_auto_create_topics=False,
+                    kafka_client=PlainClient,
                     linger_ms=0,
                     max_block_ms=int(_METADATA_SECONDS * 1000),
                     request_timeout_ms=REQUEST_MS,

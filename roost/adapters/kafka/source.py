@@ -8,7 +8,7 @@ from typing import Any, Final
 from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
 
-from roost.adapters.kafka.connection import client_options, translated
+from roost.adapters.kafka.connection import PlainClient, client_options, translated
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
 from roost.ports.event_bus import Delivery
@@ -101,7 +101,7 @@ class KafkaSource:
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                allow_auto_create_topics=False,
+                kafka_client=PlainClient,
                 session_timeout_ms=self._settings.session_timeout_ms,
                 heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
                 fetch_max_wait_ms=100,

@@ -100,7 +100,8 @@ def translated(error: psycopg.Error, place: str) -> Exception:
         result = DatabaseUnavailable(f"PostgreSQL at {place} has no Roost schema yet: run `roost database migrate`")
     elif isinstance(error, errors.UniqueViolation):
         result = Conflict(f"PostgreSQL: {text}")
-    elif isinstance(error, psycopg.DataError):
+    # A key longer than an index holds counts as operational in psycopg; trying again would never help.
+    elif isinstance(error, psycopg.DataError | errors.ProgramLimitExceeded):
         result = Permanent(f"PostgreSQL cannot hold a value: {text}")
     elif isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | errors.ReadOnlySqlTransaction):
         result = DatabaseUnavailable(f"PostgreSQL at {place} does not answer ({text}); see ROOST_DATABASE__URL")
