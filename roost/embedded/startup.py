@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from roost.contracts.errors import Permanent
 from roost.embedded.observation import Observation, PartState
 from roost.embedded.part import Part
 from roost.embedded.state_dir import StateDir
-from roost.embedded.supervisor import Supervisor
 from roost.ports.clock import Clock
 
 #: Deaths of one part during the start after which the start is given up: more tries would end alike.
@@ -21,14 +20,21 @@ class PartFailed(Permanent):
     """A part does not start. The text names it, quotes the end of its log and gives the remedy."""
 
 
+class Starter(Protocol):
+    """Starts processes; supervisord does."""
+
+    def start_part(self, name: str) -> None:
+        """Start one part and return at once."""
+
+
 class Startup:
     """One start of a stack; call `advance` with each new observation until it says that all is ready."""
 
-    def __init__(self, state: StateDir, parts: Sequence[Part], supervisor: Supervisor, clock: Clock) -> None:
+    def __init__(self, state: StateDir, parts: Sequence[Part], starter: Starter, clock: Clock) -> None:
         """Nothing is started yet."""
         self._state = state
         self._parts = parts
-        self._supervisor = supervisor
+        self._starter = starter
         self._clock = clock
         self._asked: dict[str, float] = {}
         self._starts: dict[str, set[float]] = {}
@@ -58,7 +64,7 @@ class Startup:
         log = self._state.log(part.name)
         self._log_sizes[part.name] = log.stat().st_size if log.exists() else 0
         self._asked[part.name] = self._clock.monotonic()
-        self._supervisor.start_part(part.name)
+        self._starter.start_part(part.name)
 
     def _since(self, name: str) -> float:
         now = self._clock.monotonic()

@@ -21,6 +21,9 @@ START_RETRIES = 20
 def render(state: StateDir, parts: Sequence[Part]) -> str:
     """The whole file. Values hold for any path: blanks, quotes and per cent signs are escaped."""
     config = configparser.ConfigParser(interpolation=None)
+    if "%" in str(state.root):
+        # It expands paths of logs twice, others once: no escape holds for both.
+        raise SettingsInvalid(f"the state directory has a per cent sign: {state.root}. Set ROOST_STATE_DIR to another")
     socket = state.sockets / "supervisor.sock"
     config["unix_http_server"] = {"file": _literal(str(socket)), "chmod": "0700"}
     config["supervisord"] = {
