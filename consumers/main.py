@@ -108,6 +108,6 @@ def _health(settings: Settings, readiness: Readiness) -> HealthServer:
         return HealthServer(settings.health_host, settings.health_port, readiness)
     except OSError as error:
         raise SettingsInvalid(
-            f"health cannot listen on {settings.health_host}:{settings.health_port} ({error.strerror}): free it, or set "
-            "ROOST_HEALTH_PORT to another port, or to 0 for any"
+            f"health cannot listen on {settings.health_host}:{settings.health_port} ({error.strerror}): "
+            "free it, or set ROOST_HEALTH_PORT to another port, or to 0 for any"
         ) from error

@@ -2,8 +2,111 @@
 
 from __future__ import annotations
 
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from roost import settings
+from roost.contracts.cloudevents import Event
+from roost.contracts.errors import NotFound
+from roost.contracts.events import (
+    CUSTOMER_OFFBOARDED,
+    CUSTOMER_SIGNED_UP,
+    CustomerOffboarded,
+    CustomerSignedUp,
+    Payload,
+)
+from roost.contracts.ids import DEFAULT_MODEL, check_id, check_run_id
+
+if TYPE_CHECKING:
+    from roost.ports.ledger import Onboarding
+
+PANEL = "Customers"
+Customer = Annotated[str, typer.Argument(help="Customer id: 1 to 63 of a-z, 0-9 and '-'.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `app`."""
+    for command in (signup, offboard, train):
+        app.command(command.__name__, rich_help_panel=PANEL)(command)
+
+
+def signup(
+    customer: Customer,
+    model: Annotated[str, typer.Option(help="Model id.")] = DEFAULT_MODEL,
+    name: Annotated[str, typer.Option(help="The customer's name, for people.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Publish that a customer signed up: a model of theirs is trained, checked and served."""
+    check_id(customer, "customer id")
+    check_id(model, "model id")
+    event = _publish(CUSTOMER_SIGNED_UP, customer, CustomerSignedUp(customer=customer, model=model, name=name[:200]))
+    if as_json:
+        print(json.dumps({"event_id": event.id, "customer": customer, "model": model}))
+    else:
+        print(f"{customer} signed up (event {event.id}). Follow it with `roost why {customer}`.")
+
+
+def offboard(
+    customer: Customer,
+    reason: Annotated[str, typer.Option(help="Why they leave; it stands in the events.")],
+    as_json: Json = False,
+) -> None:
+    """Publish that a customer left: their models stop serving and are deleted by policy."""
+    _known(customer)
+    event = _publish(CUSTOMER_OFFBOARDED, customer, CustomerOffboarded(customer=customer, reason=reason[:2000]))
+    if as_json:
+        print(json.dumps({"event_id": event.id, "customer": customer}))
+    else:
+        print(f"{customer} leaves (event {event.id}). Follow it with `roost why {customer}`.")
+
+
+def train(
+    customer: Customer,
+    reason: Annotated[str, typer.Option(help="Why; it stands in the run's conf.")] = "asked for by hand",
+    window: Annotated[
+        str | None, typer.Option(help="Data window, FIRST/LAST in ISO 8601, last excluded; the DAG's own by default.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model id; the one they signed up with by default.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Start a training run in Airflow for a customer who signed up."""
+    from roost.adapters.airflow import open_workflow
+
+    row = _known(customer)
+    conf: dict[str, object] = {"customer_id": customer, "model": check_id(model or row.model, "model id")}
+    conf |= {"reason": reason} | ({"data_window": window} if window else {})
+    run_id = check_run_id(f"manual__{customer}__{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:4]}")
+    run = open_workflow(settings.load().airflow).start("train_customer_model", run_id, conf, note=reason)
+    if as_json:
+        print(json.dumps({"run_id": run.run_id, "state": run.state, "url": run.url}))
+    else:
+        print(f"Run {run.run_id} is {run.state}: {run.url}")
+
+
+def _publish(kind: str, customer: str, payload: Payload) -> Event:
+    from roost.adapters.kafka import open_publisher
+
+    event = Event(
+        id=str(uuid.uuid4()), type=kind, source="roost/cli", subject=customer, time=datetime.now(UTC), data=payload
+    )
+    publisher = open_publisher(settings.load().kafka)
+    publisher.publish(event)
+    publisher.close()
+    return event
+
+
+def _known(customer: str) -> Onboarding:
+    from roost.adapters.postgres import open_ledger
+
+    check_id(customer, "customer id")
+    ledger = open_ledger(settings.load().database)
+    row = ledger.onboarding(customer)
+    ledger.close()
+    if row is None:
+        raise NotFound(f"customer {customer} is not known here: check the id, or `roost signup {customer}` first")
+    return row

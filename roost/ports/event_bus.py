@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -97,6 +97,16 @@ class EventSource(Protocol):
 
     def close(self) -> None:
         """Leave the group, so that others take the partitions over at once."""
+
+
+class TopicReader(Protocol):
+    """Looks into a topic without consuming it. Raises `BrokerUnavailable`."""
+
+    def read(self, topic: Topic) -> Iterator[Delivery]:
+        """Everything in the topic, oldest first within each partition, up to its end when this was called."""
+
+    def at(self, topic: Topic, partition: int, offset: int) -> Delivery | None:
+        """The message at that place, or None where there is none."""
 
 
 class TopicAdmin(Protocol):

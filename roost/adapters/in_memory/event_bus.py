@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from roost.contracts.cloudevents import Event, Message, encode
@@ -98,11 +98,19 @@ class InMemoryBus:
             )
             self.changed.notify_all()
 
-    def messages(self, topic: Topic) -> list[Delivery]:
-        """Everything in a topic, partition by partition."""
+    def read(self, topic: Topic) -> Iterator[Delivery]:
+        """Implements `TopicReader`: everything in a topic, partition by partition."""
+        self.check()
         with self.changed:
             log = self.logs.get(topic.value)
-            return [one for held in log.partitions for one in held] if log else []
+            if log is None:
+                raise BrokerUnavailable(f"topic {topic} is missing: run `roost topics ensure`")
+            return iter([one for held in log.partitions for one in held])
+
+    def at(self, topic: Topic, partition: int, offset: int) -> Delivery | None:
+        """Implements `TopicReader`."""
+        found = (one for one in self.read(topic) if (one.partition, one.offset) == (partition, offset))
+        return next(found, None)
 
     def _ensure(self, spec: TopicSpec) -> str:
         log = self.logs.get(spec.name.value)

@@ -6,11 +6,21 @@ from collections.abc import Sequence
 
 from roost.adapters.kafka.admin import KafkaTopics
 from roost.adapters.kafka.publisher import KafkaPublisher
+from roost.adapters.kafka.reader import KafkaReader
 from roost.adapters.kafka.source import KafkaSource
 from roost.contracts.events import Topic
 from roost.settings import KafkaSettings
 
-__all__ = ["KafkaPublisher", "KafkaSource", "KafkaTopics", "open_admin", "open_publisher", "open_source"]
+__all__ = [
+    "KafkaPublisher",
+    "KafkaReader",
+    "KafkaSource",
+    "KafkaTopics",
+    "open_admin",
+    "open_publisher",
+    "open_reader",
+    "open_source",
+]
 
 
 def open_publisher(settings: KafkaSettings) -> KafkaPublisher:
@@ -26,3 +36,8 @@ def open_source(settings: KafkaSettings, topics: Sequence[Topic], group: str) ->
 def open_admin(settings: KafkaSettings) -> KafkaTopics:
     """Creates topics and brings them to their specification."""
     return KafkaTopics(settings)
+
+
+def open_reader(settings: KafkaSettings) -> KafkaReader:
+    """Reads whole topics without joining a group."""
+    return KafkaReader(settings)

@@ -41,7 +41,7 @@ class KafkaSource:
         except errors.KafkaError as error:
             self._discard()
             raise translated(error, self._settings, "polling") from error
-        return [_delivery(record) for records in batches.values() for record in records]
+        return [delivery_of(record) for records in batches.values() for record in records]
 
     def commit(self, deliveries: Sequence[Delivery]) -> None:
         """Remember that these are dealt with."""
@@ -114,7 +114,8 @@ class KafkaSource:
             consumer.close(autocommit=False, timeout_ms=0)
 
 
-def _delivery(record: Any) -> Delivery:
+def delivery_of(record: Any) -> Delivery:
+    """The client's record as ours."""
     return Delivery(
         topic=record.topic,
         partition=record.partition,
