@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import jwt
+
 from roost.contracts.errors import SettingsInvalid
 from roost.settings import GatewaySettings
 
@@ -74,8 +76,8 @@ class GatewayConfig:
         _check_networks(self.settings.allow_cidrs)
         if self.settings.jwks_file and self.settings.jwks_url:
             raise SettingsInvalid("gateway jwks_file and jwks_url are both set: name one source of keys")
-        if self.settings.jwks_file and not self.settings.jwks_file.is_file():
-            raise SettingsInvalid(f"gateway jwks_file {self.settings.jwks_file} is not a file")
+        if self.settings.jwks_file:
+            _check_keys(self.settings.jwks_file)
 
         url = urlsplit(self.settings.jwks_url or "https://none")
         if url.scheme not in {"http", "https"} or not url.hostname:
@@ -95,3 +97,10 @@ def _check_networks(networks: tuple[str, ...]) -> None:
             ipaddress.ip_network(network)
         except ValueError as error:
             raise SettingsInvalid(f"gateway allow_cidrs: {network!r} is not a network: {error}") from error
+
+
+def _check_keys(file: Path) -> None:
+    try:
+        jwt.PyJWKSet.from_json(file.read_text())
+    except (OSError, ValueError, jwt.PyJWTError) as error:
+        raise SettingsInvalid(f"gateway jwks_file {file} holds no set of public keys: {error}") from error

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from importlib import resources
-from urllib.parse import urlsplit
 
 from roost.settings import GatewaySettings
+from serving.gateway.keys import source
 from serving.gateway.messages import Message, typed
 
-KEYS_CLUSTER = "token_keys"
 #: Where the verified token's content is kept for the filters and the access log behind it.
 JWT_FILTER = "envoy.filters.http.jwt_authn"
 CLAIMS = "claims"
@@ -40,10 +39,11 @@ def tokens(settings: GatewaySettings) -> Message:
         # Only the header: a token in a URL ends up in logs.
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "payload_in_metadata": CLAIMS,
-        # An RS256 check costs more than all the rest of a request; one token is checked once.
+        # An RS256 check per request halves the rate that a gateway carries. So a token is checked once and remembered
+        # until it expires, also when its key is withdrawn: whoever cannot wait for that starts the gateway anew.
         "jwt_cache_config": {"jwt_cache_size": 1000},
         "clock_skew_seconds": 30,
-        **_keys(settings),
+        "remote_jwks": source(settings),
     }
     rules = [{"match": {"prefix": "/"}, "requires": {"provider_name": "roost"}}]
     content = {"providers": {"roost": provider}, "rules": rules}
@@ -110,29 +110,3 @@ def _filter(name: str, config: Message) -> Message:
 def _range(network: str) -> Message:
     address, _, bits = network.partition("/")
     return {"address_prefix": address, "prefix_len": int(bits or (128 if ":" in address else 32))}
-
-
-def _keys(settings: GatewaySettings) -> Message:
-    if settings.jwks_file:
-        # Read once, at the start: Envoy does not watch this file, whatever `watched_directory` says.
-        return {"local_jwks": {"filename": str(settings.jwks_file.absolute())}}
-    url = settings.jwks_url or ""
-    return {
-        "remote_jwks": {
-            "http_uri": {"uri": url, "cluster": KEYS_CLUSTER, "timeout": "5s"},
-            "cache_duration": "300s",
-            # Fetched before the listeners open, and again before it expires: no request waits for keys.
-            "async_fetch": {"fast_listener": False, "failed_refetch_duration": "1s"},
-            "retry_policy": {
-                "num_retries": 2,
-                "retry_back_off": {"base_interval": "0.2s", "max_interval": "1s"},
-            },
-        }
-    }
-
-
-def keys_host(settings: GatewaySettings) -> tuple[str, int, bool]:
-    """Host, port and whether TLS is spoken, of `jwks_url`."""
-    parts = urlsplit(settings.jwks_url or "")
-    tls = parts.scheme == "https"
-    return parts.hostname or "", parts.port or (443 if tls else 80), tls

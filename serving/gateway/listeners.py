@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving.gateway import filters
+from serving.gateway import filters, keys
 from serving.gateway.config import Address, GatewayConfig
 from serving.gateway.messages import Message, socket_address, typed
 from serving.gateway.routes import grpc_routes, rest_routes
@@ -17,7 +17,7 @@ _CODES = ((413, 8), (504, 4))
 
 
 def listeners(config: GatewayConfig) -> list[Message]:
-    """Both listeners of a gateway."""
+    """Both doors of a gateway, and the one through which it reads a key file."""
     guards = [filters.networks(config.settings)]
     if config.asks_for_tokens:
         guards += [filters.tokens(config.settings), filters.no_null_binding()]
@@ -27,10 +27,12 @@ def listeners(config: GatewayConfig) -> list[Message]:
     # The health answer stands behind the networks and before the tokens: a probe has none.
     rest.insert(1, filters.health(HEALTH_PATH))
     grpc = [*guards, filters.body_limit(config.settings), filters.model_spec()]
-    return [
+    doors = [
         _listener("rest", config.rest, _manager(config, "rest", rest)),
         _listener("grpc", config.grpc, _manager(config, "grpc", grpc)),
     ]
+    file = config.settings.jwks_file
+    return [*doors, keys.file_listener(config, file)] if file else doors
 
 
 def _listener(name: str, address: str, manager: Message) -> Message:

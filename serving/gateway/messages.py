@@ -22,3 +22,8 @@ def socket_address(host: str, port: int) -> Message:
 def pipe_address(path: str, *, mode: int | None = None) -> Message:
     """An address of a Unix socket; `mode` says who may open one that is made."""
     return {"pipe": {"path": path} if mode is None else {"path": path, "mode": mode}}
+
+
+def endpoint(cluster: str, address: Message) -> Message:
+    """The load assignment of a cluster that has one address."""
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}]}

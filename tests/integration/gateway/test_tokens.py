@@ -241,6 +241,27 @@ def test_the_access_log_names_the_subject_and_never_the_token(token_gateway: Run
     assert token not in file.read_text()
 
 
+def test_a_key_file_that_is_replaced_is_taken_up_without_a_restart(
+    model_server: StandIn, signing_key: SigningKey, tmp_path: Path
+):
+    keys, fresh = tmp_path / "jwks.json", SigningKey.create()
+    keys.write_text(key_set([signing_key]))
+    settings = GatewaySettings(jwks_file=keys)
+    with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
+        unseen, new = a_token(signing_key, subject="not-seen-before"), a_token(fresh)
+        assert _codes(it, a_token(signing_key)) == (200, "OK")
+        assert _codes(it, new) == (401, "UNAUTHENTICATED")
+
+        (tmp_path / "next.json").write_text(key_set([fresh]))
+        (tmp_path / "next.json").replace(keys)
+        until = time.monotonic() + 30
+        while _codes(it, new) != (200, "OK") and time.monotonic() < until:
+            time.sleep(0.05)
+
+        assert _codes(it, new) == (200, "OK")
+        assert _codes(it, unseen) == (401, "UNAUTHENTICATED")
+
+
 def test_keys_come_from_a_url_also_when_it_answers_late(model_server: StandIn, signing_key: SigningKey, tmp_path: Path):
     port = free_port()
     settings = GatewaySettings(jwks_url=f"http://127.0.0.1:{port}/keys/jwks.json")

@@ -9,6 +9,7 @@ import pytest
 from roost.contracts.errors import SettingsInvalid
 from roost.settings import GatewaySettings
 from serving.gateway.config import Address, GatewayConfig
+from serving.gateway.tokens import SigningKey, key_set
 
 
 def a_config(**changes: object) -> GatewayConfig:
@@ -49,7 +50,8 @@ def test_a_socket_path_that_is_too_long_is_named_before_anything_starts():
         ({"allow_cidrs": ("10.0.0.0/33",)}, "'10.0.0.0/33' is not a network"),
         ({"allow_cidrs": ("10.0.0.1/8",)}, "has host bits set"),
         ({"jwks_file": "/a", "jwks_url": "https://b"}, "both set"),
-        ({"jwks_file": "/nowhere/jwks.json"}, "/nowhere/jwks.json is not a file"),
+        ({"jwks_file": "/nowhere/jwks.json"}, "/nowhere/jwks.json holds no set of public keys: .*No such file"),
+        ({"jwks_file": __file__}, "test_config.py holds no set of public keys"),
         ({"jwks_url": "ftp://keys"}, "is not an http"),
         ({"jwks_url": "https:///keys"}, "is not an http"),
     ],
@@ -60,7 +62,7 @@ def test_settings_that_cannot_be_used_are_named(settings: dict[str, object], wor
 
 
 def test_tokens_are_asked_for_where_there_are_keys(tmp_path: Path):
-    (tmp_path / "jwks.json").write_text("{}")
+    (tmp_path / "jwks.json").write_text(key_set([SigningKey.create()]))
 
     assert not a_config().asks_for_tokens
     assert a_config(settings=GatewaySettings(jwks_file=tmp_path / "jwks.json")).asks_for_tokens

@@ -15,6 +15,7 @@ import pytest
 from roost.settings import GatewaySettings
 from serving.gateway.config import GatewayConfig
 from serving.gateway.render import bootstrap, render
+from serving.gateway.tokens import SigningKey, key_set
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPT = resources.files("serving.gateway").joinpath("model_spec.lua").read_text(encoding="utf-8")
@@ -60,13 +61,16 @@ def test_the_same_settings_give_the_same_bytes():
     assert render(a_config(CASES["open"])) == render(a_config(CASES["open"]))
 
 
-def test_keys_in_a_file_are_named_by_their_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "jwks.json").write_text("{}")
+def test_a_key_file_is_named_by_its_whole_path_and_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "jwks.json").write_text(key_set([SigningKey.create()]))
     monkeypatch.chdir(tmp_path)
 
-    rendered = render(a_config(GatewaySettings(jwks_file=Path("jwks.json"))))
+    document = json.loads(render(a_config(GatewaySettings(jwks_file=Path("jwks.json")))))
 
-    assert rendered.count(f'"filename": "{tmp_path}/jwks.json"') == 2
+    door = document["static_resources"]["listeners"][2]
+    assert door["address"] == {"pipe": {"path": "/run/roost/keys.sock", "mode": 0o600}}
+    body = {"filename": f"{tmp_path}/jwks.json", "watched_directory": {"path": str(tmp_path)}}
+    assert json.dumps(body) in json.dumps(door)
 
 
 def test_no_listener_but_the_two_doors_has_a_port():
