@@ -18,10 +18,8 @@ from training import publishing
 from training.examples import Window
 from training.run import RunRequest, train_and_stage
 from training.staging import Staged, staged
+from training.tasks import EXIT_RETRY
 from training.wiring import open_publisher, open_store, workshop
-
-#: Exit code where trying again later may help.
-EXIT_RETRY = 75
 
 app = typer.Typer(
     name="training", no_args_is_help=True, pretty_exceptions_enable=False, help="Train, stage and publish one model."

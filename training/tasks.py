@@ -1,0 +1,185 @@
+"""What the tasks of the DAGs do, as plain functions: small facts in and out, since those travel by XCom.
+
+Airflow is not imported here, and TensorFlow runs in a process of its own: the command that a training pod runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlencode
+
+from pydantic import Field, ValidationError
+
+from roost import settings as roost_settings
+from roost.contracts.errors import NotFound, Permanent, Retryable
+from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, RunId, check_run_id, staging_prefix
+from roost.contracts.manifest import Frozen
+from roost.ports.clock import SystemClock
+from roost.process import EXIT_PERMANENT
+from training import publishing
+from training.examples import Window
+from training.retirement import delete_models, still_served
+from training.retraining import Wave, due, runs
+from training.staging import staged
+from training.wiring import open_publisher, open_store, open_trainer
+
+log = logging.getLogger(__name__)
+
+#: Exit code of `python -m training` where trying again later may help (the kernel's EX_TEMPFAIL).
+EXIT_RETRY: Final = 75
+_ROOT: Final = Path(__file__).resolve().parents[1]
+_LONGEST_RUN_ID: Final = 180
+
+
+class Order(Frozen):
+    """One run of `train_customer_model`, as its Params say it."""
+
+    customer_id: CustomerId
+    run_id: RunId
+    model: ModelId = DEFAULT_MODEL
+    reason: str = ""
+    wave_id: str | None = None
+    data_window: str | None = None
+
+
+class WaveParams(Frozen):
+    """One run of `retrain_due_customers`, as its Params say it."""
+
+    older_than_days: float = Field(default=7, ge=0)
+    limit: int = Field(default=500, ge=1)
+    spread_minutes: float = Field(default=60, ge=0)
+    label: str | None = None
+
+
+def training_run_id(airflow_run_id: str) -> str:
+    """Airflow's run id, or, where a path cannot hold it, its readable part and a hash: the same again for the same."""
+    readable = re.sub(r"[^A-Za-z0-9_.~+-]", ".", airflow_run_id).lstrip(".~+-")[:_LONGEST_RUN_ID]
+    if readable == airflow_run_id:
+        return check_run_id(readable)
+    return check_run_id(f"{readable or 'run'}-{hashlib.sha256(airflow_run_id.encode()).hexdigest()[:8]}")
+
+
+def prepare(params: Mapping[str, object], airflow_run_id: str) -> dict[str, object]:
+    """Check what was asked for, and that the settings can do it, before a process is spent on it.
+
+    Raises:
+        Permanent: a Param, the data window or a setting is wrong; naming it.
+    """
+    try:
+        order = Order.model_validate({**params, "run_id": training_run_id(airflow_run_id)})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Permanent(f"Param {where} is {first['input']!r}: {first['msg']}") from error
+    if order.data_window is not None:
+        Window.parsed(order.data_window)
+    open_trainer(roost_settings.load())
+    log.info("run %s trains %s.%s: %s", order.run_id, order.customer_id, order.model, order.reason or "no reason given")
+    return order.model_dump()
+
+
+def train(order: Mapping[str, object]) -> dict[str, object]:
+    """Run `python -m training run` and return its line of JSON: artifact uri and digest, run id, scope, metrics.
+
+    Raises:
+        Permanent: the process says that trying again cannot help; with its own words.
+        Retryable: it failed in a way that may pass.
+    """
+    asked = Order.model_validate(order)
+    command = [sys.executable, "-m", "training", "run", "--customer", asked.customer_id, "--model", asked.model]
+    command += ["--run-id", asked.run_id, *(["--window", asked.data_window] if asked.data_window else [])]
+    search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": search}
+    ) as process:
+        try:
+            return _followed(process)
+        finally:
+            # A task that is stopped must not leave its child behind.
+            process.kill()
+
+
+def _followed(process: subprocess.Popen[str]) -> dict[str, object]:
+    if process.stderr is None or process.stdout is None:
+        raise AssertionError("both are pipes")
+    last = ""
+    for line in process.stderr:
+        last = line.rstrip() or last
+        log.info(last)
+    facts = process.stdout.read()
+    code = process.wait()
+    if code == EXIT_PERMANENT:
+        raise Permanent(last.removeprefix("training: "))
+    if code != 0:
+        raise Retryable(f"the training process ended with code {code}: {last}")
+    found: dict[str, object] = json.loads(facts.splitlines()[-1])
+    return found
+
+
+def publish(order: Mapping[str, object], facts: Mapping[str, object]) -> dict[str, object]:
+    """Say on the bus that the artifact is ready; wait until the bus has it. Repeating it gives the same event id.
+
+    Raises:
+        BrokerUnavailable, StorageUnavailable: try again.
+        NotFound: the artifact has gone.
+    """
+    asked, run_id = Order.model_validate(order), str(facts["run_id"])
+    settings = roost_settings.load()
+    found = staged(open_store(settings), staging_prefix(asked.customer_id, asked.model, run_id))
+    if found is None:
+        raise NotFound(f"run {run_id} of {asked.customer_id} has staged nothing complete")
+    publisher = open_publisher(settings)
+    try:
+        event = publishing.publish(publisher, found, at=SystemClock().now(), wave_id=asked.wave_id)
+    finally:
+        publisher.close()
+    page = rollout_page(settings.console.url, run_id)
+    log.info("published %s; its rollout: %s", event.id, page)
+    return {"event_id": event.id, "rollout_page": page, "digest": found.manifest.digest, "scope": facts.get("scope")}
+
+
+def rollout_page(console: str, run_id: str) -> str:
+    """Console page of the rollouts that a training run led to."""
+    return f"{console.rstrip('/')}/rollouts?{urlencode({'run_id': run_id})}"
+
+
+def due_runs(params: Mapping[str, object]) -> list[dict[str, object]]:
+    """One entry a run that `retrain_due_customers` shall start: run id, instant, conf."""
+    settings, now = roost_settings.load(), SystemClock().now()
+    asked = WaveParams.model_validate(params)
+    wave = Wave(
+        older_than=timedelta(days=asked.older_than_days),
+        limit=asked.limit,
+        spread=timedelta(minutes=asked.spread_minutes),
+        label=asked.label or f"{now:%Y%m%d}",
+    )
+    found = due(open_store(settings), canary_pool=settings.serving.canary_pool, before=now - wave.older_than)
+    log.info(
+        "%d models are older than %s; this wave starts %d", len(found), wave.older_than, min(len(found), wave.limit)
+    )
+    return runs(found, wave, now=now)
+
+
+def is_unserved(customer: str) -> bool:
+    """Whether no pool lists a model of the customer any more."""
+    serving = still_served(open_store(roost_settings.load()), customer)
+    if serving:
+        log.info("still served: %s", ", ".join(serving))
+    return not serving
+
+
+def delete_artifacts(customer: str) -> int:
+    """Delete what training and the deployer stored of the customer; returns the number of objects."""
+    count = delete_models(open_store(roost_settings.load()), customer)
+    log.info("deleted %d objects of %s", count, customer)
+    return count
