@@ -115,7 +115,10 @@ class CanaryPool:
 
     def _wait(self, state: DesiredState) -> Pace:
         started = self._parts.clock.monotonic()
-        self._seen = self._nodes.wait(state.generation, _SLICE)
+        # A generation whose write was only found to have happened, or a node that was away, had no nudge.
+        behind = not self._seen.states or any(one.generation < state.generation for one in self._seen.states)
+        wait = self._nodes.nudge_and_wait if behind else self._nodes.wait
+        self._seen = wait(state.generation, _SLICE)
         told_nothing = self._parts.clock.monotonic() - started < _TOLD_NOTHING
         return Pace(wait_seconds=_PAUSE) if told_nothing else AT_ONCE
 

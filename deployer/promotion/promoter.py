@@ -44,7 +44,7 @@ class _Tally:
     changes: list[tuple[Rollout, Change]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     waiting: bool = False
-    #: A rollout is not what the desired state says, which may be because the latter was read long ago.
+    #: A rollout ends by the word of the desired state alone, which may have been read long ago.
     doubtful: bool = False
 
 
@@ -96,11 +96,11 @@ class Promoter:
     def _judge(self, work: Work, view: PoolView) -> _Tally:
         tally = _Tally()
         for rollout, judgement, reason in self._judgements(work, view):
+            tally.doubtful |= rollout.phase is Phase.LIVE and isinstance(judgement, Fails | Done)
             match judgement:
                 case Wants(change=change):
                     tally.changes.append((rollout, change))
                 case Fails(reason=why):
-                    tally.doubtful = tally.doubtful or rollout.phase is Phase.LIVE
                     tally.steps.append(self._ends.failed(rollout, why))
                 case Done(facts=facts):
                     tally.steps.append(self._ends.done(rollout, reason, facts))
@@ -154,7 +154,10 @@ class Promoter:
 
     def _wait(self, generation: int) -> Pace:
         started = self._parts.clock.monotonic()
-        self._look(self._nodes.wait(generation, _SLICE))
+        behind = any(state.generation < generation for state in (self._seen.states if self._seen else ()))
+        # A generation whose write was only found to have happened, or a node that was away, had no nudge.
+        wait = self._nodes.nudge_and_wait if behind else self._nodes.wait
+        self._look(wait(generation, _SLICE))
         told_nothing = self._parts.clock.monotonic() - started < _TOLD_NOTHING
         return Pace(wait_seconds=_PAUSE) if told_nothing else AT_ONCE
 

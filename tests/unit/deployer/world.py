@@ -234,6 +234,11 @@ class World:
         self.ledger.receive(rollout, event_id=f"event-{rollout.id}", events=[])
         return rollout.id
 
+    def receive_and_run(self, manifest: ArtifactManifest) -> str:
+        rollout_id = self.receive(manifest)
+        self.run()
+        return rollout_id
+
     def deploy(self, customer: str = "ua", run: str = "r1", **change: Any) -> str:
         """Stage, receive, and run until nothing moves."""
         rollout_id = self.receive(self.stage(customer, run, **change))

@@ -1,0 +1,70 @@
+"""A customer who leaves takes their models along."""
+
+from __future__ import annotations
+
+from roost.contracts.events import CustomerSignedUp, OperationReported
+from roost.contracts.rollout import Phase
+from roost.ports.ledger import OnboardingStage
+from tests.unit.deployer.world import World
+
+
+def leave(world: World, customer: str = "ua") -> None:
+    payload = CustomerSignedUp(customer=customer)
+    world.ledger.sign_up(f"in-{customer}", payload, at=world.clock.now(), run_id="run")
+    world.ledger.offboard(f"out-{customer}", customer, "moved away", at=world.clock.now())
+
+
+def test_what_was_live_leaves_every_node_and_the_customer_is_gone(world: World) -> None:
+    live = world.deploy()
+    kept = world.deploy("dl")
+    leave(world)
+    world.run()
+    assert world.rollout(live).phase is Phase.ROLLED_BACK
+    assert world.desired().model("ua.default") is None
+    assert all(state.model("ua.default") is None for state in world.states())
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    assert row.stage is OnboardingStage.GONE
+    told = [one.event.data for one in world.ledger.recent_events(limit=100)]
+    assert [one.customer for one in told if isinstance(one, OperationReported) and one.what == "customer.retired"] == [
+        "ua"
+    ]
+    assert world.rollout(kept).phase is Phase.LIVE
+    assert all(state.serves("dl.default", 1) for state in world.states())
+
+
+def test_a_candidate_of_a_leaving_customer_is_cancelled(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    leave(world)
+    world.promoter.step()
+    assert world.rollout(rollout_id).phase is Phase.CANCELLED
+    world.run()
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    assert row.stage is OnboardingStage.GONE
+
+
+def test_a_settled_model_of_a_leaving_customer_is_removed(world: World) -> None:
+    rollout_id = world.deploy()
+    world.clock.advance(601)
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.SETTLED
+    leave(world)
+    world.run()
+    assert world.desired().models == ()
+
+
+def test_a_customer_is_not_gone_while_a_node_still_serves_them(world: World) -> None:
+    world.deploy()
+    world.pool.faults("default-2").hangs = True
+    leave(world)
+    world.run(20)
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    assert row.stage is OnboardingStage.LEAVING
+    world.pool.faults("default-2").hangs = False
+    world.clock.advance(20)
+    world.run()
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    assert row.stage is OnboardingStage.GONE
