@@ -93,6 +93,7 @@ def _listener(config: FrontConfig, door: str) -> Message:
     return {
         "name": door,
         "address": socket_address(where.host, where.port),
+        "enable_reuse_port": False,
         # As much of a request is kept for asking again.
         "per_connection_buffer_limit_bytes": int(config.settings.max_body_mb * 1024 * 1024),
         "filter_chains": [chain],

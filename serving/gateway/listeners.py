@@ -41,6 +41,8 @@ def _listener(name: str, address: str, manager: Message) -> Message:
     return {
         "name": name,
         "address": socket_address(where.host, where.port),
+        # Otherwise two gateways would take one port without a word, and share its connections.
+        "enable_reuse_port": False,
         "per_connection_buffer_limit_bytes": _CONNECTION_BUFFER,
         "filter_chains": [chain],
     }

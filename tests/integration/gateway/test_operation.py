@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -156,6 +158,19 @@ def _await(holds: Callable[[], bool], seconds: float = 20) -> None:
     while not holds():
         assert time.monotonic() < until, "it did not come to that in time"
         time.sleep(0.01)
+
+
+def test_a_port_that_is_taken_ends_the_second_gateway_which_says_so(open_gateway: Running, tmp_path: Path):
+    config = configured(tmp_path, socket=tmp_path / "none.sock", rest="127.0.0.1:1")
+    file = tmp_path / "envoy.json"
+    file.write_text(render(replace(config, rest=open_gateway.config.rest)))
+
+    ended = subprocess.run(
+        binary.command(binary.find_envoy("auto"), file), capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert ended.returncode == 1
+    assert f"cannot bind '{open_gateway.config.rest}': Address already in use" in ended.stderr
 
 
 def test_a_script_that_fails_closes_the_gateway_instead_of_opening_it(model_server: StandIn, tmp_path: Path):
