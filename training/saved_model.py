@@ -24,13 +24,33 @@ def save(model: Exportable, directory: Path) -> None:
 
     if "serving_default" not in model.signatures:
         raise TrainingRefused("the trainer's model has no signature serving_default: add it to Exportable.signatures")
-    tf.saved_model.save(model.module, str(directory), signatures=dict(model.signatures))
+    tf.saved_model.save(_with_captured_variables(model), str(directory), signatures=dict(model.signatures))
     path = directory / SAVED_MODEL_NAME
     proto = _read(path)
     for name, method in model.methods.items():
         proto.meta_graphs[0].signature_def[name].method_name = method
     path.write_bytes(proto.SerializeToString(deterministic=True))
     (directory / _FINGERPRINT).unlink(missing_ok=True)
+
+
+def _with_captured_variables(model: Exportable) -> Any:
+    """The module, and beside it every variable that a signature uses, so that a server restores just those.
+
+    A Keras variable that is only tracked as such is written as a copy of its TensorFlow variable: `tf.saved_model.load`
+    follows the object graph and finds the copy, a model server restores the copy and then reads the other one, which is
+    uninitialised (seen with Keras 3.15: the first model of the first customer did not load).
+    """
+    import tensorflow as tf
+
+    root = tf.Module()
+    root.model = model.module
+    used = {id(variable): variable for call in model.signatures.values() for variable in _variables(call)}
+    root.captured = list(used.values())
+    return root
+
+
+def _variables(call: Any) -> Any:
+    return call.graph.variables if hasattr(call, "graph") else ()
 
 
 def signatures(directory: Path) -> tuple[SignatureSpec, ...]:

@@ -38,7 +38,7 @@ class TabularClassifier:
         keras.utils.set_random_seed(seed)
         module = _module(schema.features, examples)
         encoded = module.encode(_tensors(examples.features)).numpy()
-        _learn(module.core, encoded, examples.label, seed=seed)
+        _learn(module.network(), encoded, examples.label, seed=seed)
         return Exportable(
             module=module,
             signatures=_signatures(module, schema),
@@ -97,7 +97,7 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
             self.deviation = tf.constant([_deviation(column) for column in columns], tf.float32)
             width = sum(layer.vocabulary_size() for layer in self.lookups.values()) + len(self.numbers)
             penalty = keras.regularizers.L2(_PENALTY)
-            self.core = keras.Sequential(
+            core = keras.Sequential(
                 [
                     keras.Input((width,)),
                     keras.layers.Dense(_HIDDEN, activation="relu", kernel_regularizer=penalty, name="hidden"),
@@ -105,6 +105,9 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
                 ],
                 name="core",
             )
+            # TensorFlow's own variables are tracked; Keras' wrappers of them would be written a second time.
+            self.weights = [variable.value for variable in core.variables]
+            self.network = lambda: core
 
         def encode(self, raw: Mapping[str, Any]) -> Any:
             """One row of numbers for each request."""
@@ -117,7 +120,7 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
 
         def probability(self, raw: Mapping[str, Any]) -> Any:
             """Chance of label 1, one a row."""
-            return tf.sigmoid(self.core(self.encode(raw), training=False))[:, 0]
+            return tf.sigmoid(self.network()(self.encode(raw), training=False))[:, 0]
 
     return Tabular()
 
