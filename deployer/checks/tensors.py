@@ -64,7 +64,7 @@ def rows_of(tensors: Tensors) -> list[bytes]:
     """Each row of a batch as comparable bytes."""
     columns = [np.asarray(tensors[name]) for name in sorted(tensors)]
     count = min((len(column) if column.ndim else 0 for column in columns), default=0)
-    return [repr([column[row].tolist() for column in columns]).encode() for row in range(count)]
+    return [repr([np.asarray(column[row]).tolist() for column in columns]).encode() for row in range(count)]
 
 
 def numbers(value: object) -> NDArray[np.float64]:
