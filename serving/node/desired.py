@@ -13,8 +13,8 @@ from roost.contracts.desired import DesiredState
 from roost.contracts.errors import NotFound, RoostError, StorageUnavailable
 from roost.contracts.ids import desired_object
 from roost.ports.clock import Clock
-from roost.ports.object_store import ObjectStore
 from serving.node.files import write_atomically
+from serving.node.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class DesiredReader:
     """Reads the desired object and is the fence: a generation older than one taken up is refused, restarted or not."""
 
-    def __init__(self, store: ObjectStore, pool: str, file: Path) -> None:
+    def __init__(self, store: Source, pool: str, file: Path) -> None:
         """`file` keeps what was taken up."""
         self._store = store
         self._pool = pool
@@ -90,7 +90,7 @@ class DesiredWatch:
         self._clock = clock
         self._wake = wake
         self._nudged = threading.Event()
-        #: The store has answered at least once, or is known to be down.
+        #: What to serve is known: the store has answered, or an earlier life had taken something up.
         self.answered = False
         #: Why the last look failed, or None.
         self.error: str | None = None
@@ -122,7 +122,7 @@ class DesiredWatch:
             self.error = str(error)
         if self.error != before and self.error is not None:
             log.warning("%s", self.error, extra={"action": "desired_refused", "generation": self.current.generation})
-        self.answered = True
+        self.answered = self.answered or self.error is None or self.current.generation > 0
         self._wake()
         return self.error is None
 

@@ -110,11 +110,13 @@ class Engine:
         self._intake.advance()
         self._turnover.advance(self._refresh)
         self._tend_server()
-        self._judge()
+        judged = self._judge()
         self._gateway_up = self._served_once() and self._gateway.tend()
         if self._gateway_up and self._served:
             self._turnover.returned()
         self.publish()
+        if judged:
+            self._keep_good()
         return self._pause()
 
     def publish(self) -> None:
@@ -185,12 +187,15 @@ class Engine:
             self._loader.blame(suspects, what)
         self.wake()
 
-    def _judge(self) -> None:
+    def _judge(self) -> bool:
         if not (self._up and self._parts.holdings.settled() and self._watch.answered):
-            return
+            return False
         self._served = self._served or not any(
             held.retry_at is not None for held in self._parts.holdings if held.wanted
         )
+        return True
+
+    def _keep_good(self) -> None:
         good = self._parts.holdings.good()
         if good != self._good:
             try:

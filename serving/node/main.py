@@ -9,12 +9,12 @@ import re
 import socket
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Final
 
 from roost.adapters.gcs import open_store
 from roost.contracts.errors import SettingsInvalid
 from roost.ports.clock import SystemClock
-from roost.ports.object_store import ObjectStore
 from roost.settings import Settings
 from serving.gateway.config import GatewayConfig
 from serving.node.cache import DiskCache
@@ -29,6 +29,7 @@ from serving.node.layout import Layout
 from serving.node.loading import Parts
 from serving.node.model_server import TfModelServer, find_program
 from serving.node.proof import Proof
+from serving.node.source import LateSource, Source
 from serving.node.sync import FILES_AT_ONCE, VERSIONS_AT_ONCE, Downloads, Fetcher
 from serving.node.sync_only import Patience, fill
 from serving.node.workers import Workers
@@ -62,7 +63,7 @@ def run(settings: Settings, options: NodeOptions, stop: threading.Event) -> None
     name = options.name or re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower()).strip("-")
     layout = Layout.of(settings.state_dir, options.pool, name)
     with _locked(layout):
-        store = open_store(settings.storage)
+        store = LateSource(settings.storage.bucket, partial(open_store, settings.storage))
         if options.sync_only:
             fill(
                 store,
@@ -76,9 +77,11 @@ def run(settings: Settings, options: NodeOptions, stop: threading.Event) -> None
 
 
 def _serve(
-    settings: Settings, options: NodeOptions, name: str, *, layout: Layout, store: ObjectStore, stop: threading.Event
+    settings: Settings, options: NodeOptions, name: str, *, layout: Layout, store: Source, stop: threading.Event
 ) -> None:
-    control = ControlServer(options.control, settings.serving.control_token)
+    # An empty token, as an unset secret gives, protects nothing.
+    token = settings.serving.control_token or None
+    control = ControlServer(options.control, token)
     rest, grpc = _free(options.rest, "REST address"), _free(options.grpc, "gRPC address")
     upstream = _free("127.0.0.1:0", "model server's REST address")
     gateway_config = GatewayConfig(
@@ -105,7 +108,7 @@ def _serve(
     addresses = {"node": name, "pool": options.pool, "control": control.address, "rest": rest, "grpc": grpc}
     write_atomically(layout.addresses, json.dumps(addresses).encode())
     log.info("node %s of pool %s", name, options.pool, extra={"action": "listen", **addresses})
-    control.start(make_app(engine, watch, settings.serving.control_token))
+    control.start(make_app(engine, watch, token))
     _wake_at(stop, engine)
     try:
         engine.run(stop)
@@ -121,7 +124,7 @@ class _Children:
 
 
 def _engine(
-    settings: Settings, layout: Layout, store: ObjectStore, *, children: _Children, identity: Identity
+    settings: Settings, layout: Layout, store: Source, *, children: _Children, identity: Identity
 ) -> tuple[Engine, DesiredWatch]:
     clock = SystemClock()
     reader = DesiredReader(store, identity.pool, layout.desired)

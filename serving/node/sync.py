@@ -17,9 +17,9 @@ from roost.contracts.desired import DesiredVersion
 from roost.contracts.errors import ArtifactInvalid, Retryable, RoostError
 from roost.contracts.ids import served_name, split_served_name, version_prefix
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, ManifestFile, digest_of
-from roost.ports.object_store import ObjectStore
 from serving.node.cache import DiskCache, Key, check_file
 from serving.node.files import sync_directory, sync_file
+from serving.node.source import Source
 from serving.node.workers import Runner
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class DiskTrouble(Retryable):
 class Fetcher:
     """Copies one version at a time into the cache, its files in parallel. Safe for threads."""
 
-    def __init__(self, store: ObjectStore, cache: DiskCache, incoming: Path, files: Runner) -> None:
+    def __init__(self, store: Source, cache: DiskCache, incoming: Path, files: Runner) -> None:
         """Downloads stand in `incoming` until they are complete; what an earlier life left there is removed.
 
         `files` copies single files, and must not be what runs `fetch`, which waits for it.

@@ -10,12 +10,12 @@ from functools import partial
 from roost.contracts.desired import DesiredState
 from roost.contracts.errors import Retryable, RoostError
 from roost.ports.clock import Clock, SystemClock
-from roost.ports.object_store import ObjectStore
 from serving.node.cache import DiskCache
 from serving.node.desired import DesiredReader
 from serving.node.files import write_atomically
 from serving.node.layout import Layout
 from serving.node.model_config import ModelEntry, render_text
+from serving.node.source import Source
 from serving.node.sync import FILES_AT_ONCE, VERSIONS_AT_ONCE, Fetcher
 from serving.node.workers import Workers
 
@@ -36,7 +36,7 @@ class Patience:
 
 
 def fill(
-    store: ObjectStore,
+    store: Source,
     layout: Layout,
     pool: str,
     *,
@@ -64,7 +64,7 @@ def fill(
         return
 
 
-def _fill_once(store: ObjectStore, layout: Layout, pool: str, limit_bytes: int) -> DesiredState:
+def _fill_once(store: Source, layout: Layout, pool: str, limit_bytes: int) -> DesiredState:
     reader = DesiredReader(store, pool, layout.desired)
     reader.read(unasked=False)
     state = reader.current

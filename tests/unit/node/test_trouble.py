@@ -109,6 +109,17 @@ def test_a_new_node_without_the_store_is_not_ready(node: Node):
     assert node.settle().serves(UA, 1)
 
 
+def test_a_node_that_never_saw_the_desired_state_is_not_ready_while_the_store_is_down(node: Node):
+    node.store.outage = "503"
+    node.look()
+    node.quiet(30)
+    assert not node.state.ready
+    assert not node.state.settled
+    node.store.outage = None
+    node.look()
+    assert node.settle().converged
+
+
 def test_an_older_generation_is_refused_also_after_a_restart(node: Node):
     serving(node, 1)
     node.desire({UA: ([1], {"stable": 1})}, generation=7)

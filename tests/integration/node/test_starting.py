@@ -1,0 +1,115 @@
+"""Starting a node: what it needs, what it says where it cannot, and its init step."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from roost.contracts.ids import desired_object
+from roost.process import EXIT_PERMANENT
+from tests.integration.node.conftest import StoreProcess
+from tests.integration.node.world import TOKEN, RunningNode, Shelf
+
+pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
+
+
+def test_the_node_never_imports_tensorflow():
+    code = (
+        "import sys, serving.node.main; "
+        "print([name for name in sys.modules if name.startswith(('tensorflow.python', 'keras'))], "
+        "hasattr(sys.modules['tensorflow'], '__file__'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[] False"
+
+
+def test_an_empty_pool_has_a_ready_node_that_asks_for_its_token(shelf: Shelf, make_node: Callable[..., RunningNode]):
+    node = make_node()
+    node.start()
+    node.await_ready()
+    assert node.state().generation == 0
+    assert "libtensorflow" not in Path(f"/proc/{node.process.pid}/maps").read_text()
+    base = f"http://{node.address.control}"
+    with httpx.Client(base_url=base, trust_env=False) as client:
+        assert client.get("/state").status_code == 401
+        assert client.get("/state", headers={"Authorization": "Bearer wrong"}).status_code == 401
+        assert client.post("/restart").status_code == 401
+        assert client.get("/healthz").status_code == 200
+        assert "roost_node_ready 1.0" in client.get("/metrics").text
+        authorised = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.post("/nudge", json={"generation": -1}, headers=authorised).status_code == 422
+        assert client.get("/changes", headers=authorised).json() == []
+    second = make_node()
+    assert second.spawn().wait(60) == EXIT_PERMANENT
+    assert "another node runs on" in second.log
+
+
+def test_the_init_step_fills_the_cache_and_the_node_starts_without_the_store(
+    shelf: Shelf, gcs: StoreProcess, make_node: Callable[..., RunningNode]
+):
+    shelf.put("ua.default", 1, "one")
+    shelf.desire({"ua.default": ([1], {"stable": 1})})
+    node = make_node()
+    assert node.spawn("--sync-only").wait(60) == 0
+    assert (node.root / "cache" / "ua.default" / "1" / "saved_model.pb").is_file()
+    assert 'name: "ua.default"' in (node.root / "models.config").read_text()
+    gcs.stop()
+    node.start()
+    node.await_ready()
+    assert node.answer("ua.default") == 1.0
+    gcs.start()
+
+
+@pytest.mark.parametrize(
+    ("prepare", "said"),
+    [
+        (
+            lambda shelf: shelf.desire({"ua.default": ([4], {"stable": 4})}),
+            "models/ua/default/4/MANIFEST.json does not exist",
+        ),
+        (lambda shelf: shelf.store.write(desired_object("default"), b"{]", if_generation=0), "is not a desired state"),
+    ],
+)
+def test_the_init_step_says_what_it_lacks(
+    shelf: Shelf, make_node: Callable[..., RunningNode], prepare: Callable[[Shelf], object], said: str
+):
+    prepare(shelf)
+    node = make_node()
+    assert node.spawn("--sync-only").wait(60) == EXIT_PERMANENT
+    assert said in node.log
+    assert "Traceback" not in node.log
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "said"),
+    [
+        (
+            ["--rest", "127.0.0.1:{taken}"],
+            {},
+            "the REST address 127.0.0.1:{taken} cannot be used: Address already in use",
+        ),
+        (["--control", "0.0.0.0:0"], {"ROOST_SERVING__CONTROL_TOKEN": ""}, "set ROOST_SERVING__CONTROL_TOKEN"),
+        (["--control", "nonsense"], {}, "not of the form host:port"),
+        (["--pool", "../x"], {}, "pool id '../x' is not valid"),
+        ([], {"ROOST_SERVING__MODEL_SERVER": "/no/such"}, "ROOST_SERVING__MODEL_SERVER names /no/such"),
+        ([], {"ROOST_SERVING__ENVOY": "/no/such"}, "ROOST_SERVING__ENVOY"),
+    ],
+)
+def test_what_cannot_be_used_is_named(
+    make_node: Callable[..., RunningNode], arguments: list[str], settings: dict[str, str], said: str
+):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        node = make_node(**settings)
+        process = node.spawn(*(argument.format(taken=port) for argument in arguments))
+        assert process.wait(60) == EXIT_PERMANENT
+        assert said.format(taken=port) in node.log
+        assert "Traceback" not in node.log
