@@ -1,6 +1,6 @@
 """B8: what the gateway adds to a prediction.
 
-Run it from the repository's root: ``python -m bench.gateway [--calls 500] [--rounds 6]``. It prints a table and writes
+Run it from the repository's root: ``python -m bench.gateway [--calls 100] [--rounds 20]``. It prints a table and writes
 ``bench/out/gateway.json``.
 
 One client asks the same upstream in four ways, in turns, in one run: directly, through a bare Envoy (routes only),
@@ -90,8 +90,8 @@ class Way:
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--calls", type=int, default=500, help="calls per way, API and round")
-    parser.add_argument("--rounds", type=int, default=6, help="turns that the ways take")
+    parser.add_argument("--calls", type=int, default=100, help="calls per way, API and round")
+    parser.add_argument("--rounds", type=int, default=20, help="turns that the ways take")
     arguments = parser.parse_args()
     with ExitStack() as stack:
         ways = _ways(stack)

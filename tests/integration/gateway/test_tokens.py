@@ -4,64 +4,22 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import grpc
 import jwt
 import pytest
 from tensorflow_serving.apis import inference_pb2
 
 from roost.adapters.tf_messages import get_model_status_pb2, model_pb2, predict_pb2
-from roost.settings import GatewaySettings
-from serving.gateway.tokens import Grant, SigningKey, key_set, mint
-from tests.integration.gateway.running import Running, configured, running
+from serving.gateway.tokens import SigningKey, key_set
+from tests.integration.gateway.asking import PATH, PREDICT, a_token, by_grpc, by_rest, called
+from tests.integration.gateway.running import Running
 from tests.integration.gateway.stand_in import StandIn
-from tests.parts import free_port
 
 pytestmark = pytest.mark.integration
 
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
 MULTI_INFERENCE = "/tensorflow.serving.PredictionService/MultiInference"
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
-PATH = "/v1/models/ua.default:predict"
-
-
-def a_token(key: SigningKey, **changes: object) -> str:
-    grant = {
-        "subject": "app-7",
-        "issuer": "roost",
-        "audience": "roost-predictions",
-        "lifetime": 600,
-        "customers": None,
-        "now": time.time(),
-    }
-    grant |= changes
-    now = float(str(grant.pop("now")))
-    return mint(key, Grant(**grant), now=now)  # type: ignore[arg-type]  # the test's own table
-
-
-def by_rest(gateway: Running, token: str | None, path: str = PATH) -> tuple[int, dict[str, object]]:
-    headers = {"authorization": f"Bearer {token}"} if token else {}
-    answer = gateway.client.post(path, json={"instances": [1]}, headers=headers)
-    return answer.status_code, answer.json()
-
-
-def by_grpc(gateway: Running, token: str | None, name: str = "ua.default") -> tuple[str, str]:
-    request = predict_pb2.PredictRequest(model_spec={"name": name}).SerializeToString()
-    return called(gateway, PREDICT, request, token)
-
-
-def called(gateway: Running, method: str, request: bytes, token: str | None) -> tuple[str, str]:
-    try:
-        gateway.call(method, request, token=token)
-    except grpc.RpcError as error:
-        return error.code().name, error.details() or ""
-    return "OK", ""
 
 
 def test_a_sound_token_opens_both_ways_and_does_not_reach_the_model_server(
@@ -239,69 +197,3 @@ def test_the_access_log_names_the_subject_and_never_the_token(token_gateway: Run
     assert [line["subject"] for line in lines] == ["app-for-the-log"] * 2
     assert [line["model"] for line in lines if "model" in line] == ["ua.default"]
     assert token not in file.read_text()
-
-
-def test_a_key_file_that_is_replaced_is_taken_up_without_a_restart(
-    model_server: StandIn, signing_key: SigningKey, tmp_path: Path
-):
-    keys, fresh = tmp_path / "jwks.json", SigningKey.create()
-    keys.write_text(key_set([signing_key]))
-    settings = GatewaySettings(jwks_file=keys)
-    with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
-        unseen, new = a_token(signing_key, subject="not-seen-before"), a_token(fresh)
-        assert _codes(it, a_token(signing_key)) == (200, "OK")
-        assert _codes(it, new) == (401, "UNAUTHENTICATED")
-
-        (tmp_path / "next.json").write_text(key_set([fresh]))
-        (tmp_path / "next.json").replace(keys)
-        until = time.monotonic() + 30
-        while _codes(it, new) != (200, "OK") and time.monotonic() < until:
-            time.sleep(0.05)
-
-        assert _codes(it, new) == (200, "OK")
-        assert _codes(it, unseen) == (401, "UNAUTHENTICATED")
-
-
-def test_keys_come_from_a_url_also_when_it_answers_late(model_server: StandIn, signing_key: SigningKey, tmp_path: Path):
-    port = free_port()
-    settings = GatewaySettings(jwks_url=f"http://127.0.0.1:{port}/keys/jwks.json")
-    with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
-        assert by_rest(it, a_token(signing_key))[0] == 401
-
-        with published(key_set([signing_key]), port):
-            # Each of the two doors fetches for itself.
-            until = time.monotonic() + 15
-            both = (200, "OK")
-            while _codes(it, a_token(signing_key)) != both and time.monotonic() < until:
-                time.sleep(0.05)
-
-        # The keys are kept: whoever publishes them is not asked for each request, and may be away.
-        assert _codes(it, a_token(signing_key)) == both
-        assert _codes(it, a_token(SigningKey.create())) == (401, "UNAUTHENTICATED")
-
-
-def _codes(gateway: Running, token: str) -> tuple[int, str]:
-    return by_rest(gateway, token)[0], by_grpc(gateway, token)[0]
-
-
-@contextmanager
-def published(content: str, port: int) -> Iterator[None]:
-    """Serves the content at every path of the port."""
-
-    class Answer(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(content.encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.shutdown()
-            thread.join(5)

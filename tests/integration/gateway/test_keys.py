@@ -1,0 +1,83 @@
+"""Where keys come from, and how they change."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from roost.settings import GatewaySettings
+from serving.gateway.tokens import SigningKey, key_set
+from tests.integration.gateway.asking import a_token, codes
+from tests.integration.gateway.running import configured, running
+from tests.integration.gateway.stand_in import StandIn
+from tests.parts import free_port
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_key_file_that_is_replaced_is_taken_up_without_a_restart(
+    model_server: StandIn, signing_key: SigningKey, tmp_path: Path
+):
+    keys, fresh = tmp_path / "jwks.json", SigningKey.create()
+    keys.write_text(key_set([signing_key]))
+    settings = GatewaySettings(jwks_file=keys)
+    with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
+        unseen, new = a_token(signing_key, subject="not-seen-before"), a_token(fresh)
+        assert codes(it, a_token(signing_key)) == (200, "OK")
+        assert codes(it, new) == (401, "UNAUTHENTICATED")
+
+        (tmp_path / "next.json").write_text(key_set([fresh]))
+        (tmp_path / "next.json").replace(keys)
+        until = time.monotonic() + 30
+        while codes(it, new) != (200, "OK") and time.monotonic() < until:
+            time.sleep(0.05)
+
+        assert codes(it, new) == (200, "OK")
+        assert codes(it, unseen) == (401, "UNAUTHENTICATED")
+
+
+def test_keys_come_from_a_url_also_when_it_answers_late(model_server: StandIn, signing_key: SigningKey, tmp_path: Path):
+    port = free_port()
+    settings = GatewaySettings(jwks_url=f"http://127.0.0.1:{port}/keys/jwks.json")
+    with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
+        assert codes(it, a_token(signing_key)) == (401, "UNAUTHENTICATED")
+
+        with published(key_set([signing_key]), port):
+            # Each of the two doors fetches for itself.
+            until = time.monotonic() + 15
+            both = (200, "OK")
+            while codes(it, a_token(signing_key)) != both and time.monotonic() < until:
+                time.sleep(0.05)
+
+        # The keys are kept: whoever publishes them is not asked for each request, and may be away.
+        assert codes(it, a_token(signing_key)) == both
+        assert codes(it, a_token(SigningKey.create())) == (401, "UNAUTHENTICATED")
+
+
+@contextmanager
+def published(content: str, port: int) -> Iterator[None]:
+    """Serves the content at every path of the port."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(content.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", port), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join(5)
