@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.5
 _LAG_EVERY: Final = 10.0
-_LONGEST_BACK_OFF: Final = 30.0
+_LONGEST_BACK_OFF: Final = 5.0
 #: Longer ones are nobody's id, and no index would hold them.
 _MAX_ATTRIBUTE: Final = 255
 
@@ -72,10 +72,6 @@ class Loop:
             self._measure()
         except Retryable as error:
             self._back_off(error, stop)
-        else:
-            self._failures = 0
-            if not self._breaker.is_open:
-                self.trouble = None
 
     def _work(self, deliveries: Sequence[Delivery], stop: threading.Event) -> None:
         done = 0
@@ -135,11 +131,18 @@ class Loop:
             metrics.CONSUMER_AGE.labels(one.topic).observe(max(0.0, now - one.timestamp_ms / 1000))
 
     def _measure(self) -> None:
-        if self._parts.clock.monotonic() - self._lag_at < _LAG_EVERY:
+        """Measure the lag now and then, and at each step while something is wrong.
+
+        A poll that brings nothing does not tell a quiet topic from a broker that is away; the lag does.
+        """
+        if self.trouble is None and self._parts.clock.monotonic() - self._lag_at < _LAG_EVERY:
             return
-        self._lag_at = self._parts.clock.monotonic()
         for (topic, partition), behind in self._parts.source.lag().items():
             metrics.CONSUMER_LAG.labels(topic, partition).set(behind)
+        self._lag_at = self._parts.clock.monotonic()
+        self._failures = 0
+        if not self._breaker.is_open:
+            self.trouble = None
 
     def _back_off(self, error: Retryable, stop: threading.Event) -> None:
         seconds = min(_LONGEST_BACK_OFF, 0.5 * 2**self._failures) * random.uniform(0.5, 1)  # noqa: S311  # jitter

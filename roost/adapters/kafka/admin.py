@@ -24,20 +24,32 @@ class KafkaTopics:
 
     def ensure(self, topics: Sequence[TopicSpec]) -> dict[str, str]:
         """Make each topic as specified."""
-        with self._client() as client:
+        with admin_client(self._settings) as client:
             return {spec.name.value: _ensure(client, spec) for spec in topics}
 
-    @contextmanager
-    def _client(self) -> Iterator[Any]:
-        client = None
-        try:
-            client = KafkaAdminClient(**client_options(self._settings), request_timeout_ms=REQUEST_MS)
-            yield client
-        except errors.KafkaError as error:
-            raise translated(error, self._settings, "looking after topics") from error
-        finally:
-            if client is not None:
-                client.close()
+
+def check_topics(settings: KafkaSettings, names: Sequence[str]) -> None:
+    """Raises `BrokerUnavailable` where the broker is away or one of the topics is missing."""
+    with admin_client(settings) as client:
+        missing = [found["name"] for found in client.describe_topics(list(names)) if found["error_code"]]
+    if missing:
+        raise BrokerUnavailable(
+            f"Kafka at {settings.bootstrap} has no topic {', '.join(missing)}: run `roost topics ensure`"
+        )
+
+
+@contextmanager
+def admin_client(settings: KafkaSettings) -> Iterator[Any]:
+    """A client for the block, its errors translated."""
+    client = None
+    try:
+        client = KafkaAdminClient(**client_options(settings), request_timeout_ms=REQUEST_MS)
+        yield client
+    except errors.KafkaError as error:
+        raise translated(error, settings, "looking after topics") from error
+    finally:
+        if client is not None:
+            client.close()
 
 
 def _ensure(client: Any, spec: TopicSpec) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
 
+from roost.adapters.kafka.admin import check_topics
 from roost.adapters.kafka.connection import PlainClient, client_options, translated
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
@@ -16,7 +18,11 @@ from roost.settings import KafkaSettings
 
 #: A commit without a limit would be tried for ever. Milliseconds.
 _COMMIT_MS: Final = 10_000
+_LAG_MS: Final = 3_000
+_LONGEST_PATIENCE: Final = 600.0
 _BATCH: Final = 200
+#: How soon a topic that was made (again) is found. Milliseconds.
+_METADATA_MS: Final = 2_000
 
 
 class KafkaSource:
@@ -31,6 +37,10 @@ class KafkaSource:
         self._settings = settings
         self._topics = tuple(topic.value for topic in topics)
         self._group = group
+        # More than a join takes.
+        self._first_patience = max(8.0, 1.5 * settings.session_timeout_ms / 1000)
+        self._patience = self._first_patience
+        self._idle_since: float | None = None
         # The client ships no types.
         self._consumer: Any = None
 
@@ -38,10 +48,27 @@ class KafkaSource:
         """What has come, waiting at most `seconds`, longer only while connecting."""
         try:
             batches = self._open().poll(timeout_ms=int(seconds * 1000), max_records=_BATCH)
+            self._mind_assignment()
         except errors.KafkaError as error:
             self._discard()
             raise translated(error, self._settings, "polling") from error
         return [delivery_of(record) for records in batches.values() for record in records]
+
+    def _mind_assignment(self) -> None:
+        """Join anew where no partition has been ours for long.
+
+        A member that joins while its topic does not exist, as after a restart of the embedded broker, is given nothing
+        and stays so when the topic is made (kafka-python 3.0.12). A member with nothing to do since others have all
+        partitions looks the same; the pause doubles each time, so that it seldom disturbs them.
+        """
+        now = time.monotonic()
+        if self._consumer.assignment():
+            self._idle_since, self._patience = None, self._first_patience
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since > self._patience:
+            self._patience = min(_LONGEST_PATIENCE, 2 * self._patience)
+            self._discard()
 
     def commit(self, deliveries: Sequence[Delivery]) -> None:
         """Remember that these are dealt with."""
@@ -77,7 +104,11 @@ class KafkaSource:
             return {}
         try:
             assigned = self._consumer.assignment()
-            ends = self._consumer.end_offsets(list(assigned), timeout_ms=_COMMIT_MS) if assigned else {}
+            if not assigned:
+                # Either others have them all, or the broker is away, or a topic is missing: the client does not say.
+                check_topics(self._settings, self._topics)
+                return {}
+            ends = self._consumer.end_offsets(list(assigned), timeout_ms=_LAG_MS)
             return {(place.topic, place.partition): self._behind(place, end) for place, end in ends.items()}
         except errors.KafkaError as error:
             raise translated(error, self._settings, "measuring lag") from error
@@ -95,9 +126,10 @@ class KafkaSource:
 
     def _open(self) -> Any:
         if self._consumer is None:
+            check_topics(self._settings, self._topics)
             self._consumer = KafkaConsumer(
                 *self._topics,
-                **client_options(self._settings),
+                **client_options(self._settings) | {"metadata_max_age_ms": _METADATA_MS},
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
@@ -109,9 +141,9 @@ class KafkaSource:
         return self._consumer
 
     def _discard(self) -> None:
-        consumer, self._consumer = self._consumer, None
+        consumer, self._consumer, self._idle_since = self._consumer, None, None
         if consumer is not None:
-            consumer.close(autocommit=False, timeout_ms=0)
+            consumer.close(autocommit=False, timeout_ms=1_000)
 
 
 def delivery_of(record: Any) -> Delivery:
