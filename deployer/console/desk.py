@@ -19,6 +19,7 @@ from roost.contracts.errors import Conflict, NotFound, Permanent
 from roost.contracts.events import Actor, Command, DeployCommand, Reason
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, Digest, ModelId
 from roost.ports.ledger import CommandRow, RolloutQuery
+from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,9 @@ class Desk:
         command = _command(self._sources.ledger, request, actor)
         event_id = f"console-{key or uuid.uuid4()}"
         if not self._sources.ledger.submit(event_id, command, at=now):
+            metrics.CONSOLE_COMMANDS.labels(command=command.command.value, result="duplicate").inc()
             return self._again(event_id, command)
+        metrics.CONSOLE_COMMANDS.labels(command=command.command.value, result="accepted").inc()
         log.info(
             "%s asks to %s: %s",
             actor,
@@ -106,10 +109,11 @@ class Desk:
         return None
 
     def _again(self, event_id: str, command: DeployCommand) -> views.CommandView:
-        found = self.find(event_id)
-        if found is None or (found.command, found.reason) != (command.command, command.reason):
+        ledger = self._sources.ledger
+        row = next((row for row in ledger.commands(_AUDIT_ROWS) if row.event_id == event_id), None)
+        if row is None or row.command != command:
             raise Conflict("that Idempotency-Key was used for another command; take a new one")
-        return found
+        return audit.commands(ledger, [row])[0]
 
 
 def _command(ledger: ConsoleLedger, request: CommandRequest, actor: str) -> DeployCommand:

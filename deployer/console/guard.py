@@ -17,6 +17,7 @@ from starlette.websockets import WebSocketClose
 from deployer.console import problems
 from deployer.console.access import Gate, Role, is_loopback
 from deployer.console.problems import Refused
+from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Guard:
                 _check_role(caller.roles)
                 scope.setdefault("state", {})["caller"] = caller
         except Refused as error:
+            metrics.CONSOLE_REFUSED.labels(status=str(error.status)).inc()
             log.warning("refused: %s", error, extra={"action": "denied", "path": scope["path"], "status": error.status})
             await _refuse(scope, headers, error)(scope, receive, send)
             return

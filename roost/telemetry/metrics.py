@@ -65,3 +65,13 @@ NODE_RESTARTS: Final = Counter(
 RESTARTS: Final = Counter(
     "roost_restart_nodes_total", "Nodes that a rolling restart dealt with, by result.", ["pool", "result"]
 )
+CONSOLE_COMMANDS: Final = Counter(
+    "roost_console_commands_total",
+    "Commands of people, by command and result: accepted, duplicate.",
+    ["command", "result"],
+)
+CONSOLE_REFUSED: Final = Counter(
+    "roost_console_refused_requests_total",
+    "Requests that nobody may make, by HTTP status: no or bad token, foreign machine, foreign origin, not JSON.",
+    ["status"],
+)

@@ -1,0 +1,83 @@
+"""The fleet: desired state beside what nodes say; whatever is down is shown, never raised."""
+
+from __future__ import annotations
+
+import pytest
+
+from deployer.console.fleet import FleetReader
+from deployer.console.views import FleetView, PoolView
+from roost.adapters.in_memory.clock import ManualClock
+from roost.ports.ledger import RolloutQuery
+from tests.console import seed
+from tests.console.world import World
+
+
+@pytest.fixture(name="world")
+def _world() -> World:
+    return seed.build(ManualClock())
+
+
+def fleet(world: World) -> FleetView:
+    return FleetReader(world.sources).view()
+
+
+def default(world: World) -> PoolView:
+    return fleet(world).pools[0]
+
+
+def test_a_pool_lists_its_names_with_stable_and_loaded_versions(world: World):
+    names = {model.name: (model.stable, model.versions) for model in default(world).models}
+    assert names["ua.default"] == (2, (1, 2))
+    assert names["ev.default"] == (1, (1,))
+
+
+def test_a_node_that_did_not_take_the_generation_up_is_behind(world: World):
+    world.pool.faults("default-3").hangs = True
+    live = next(row for row in world.ledger.rollouts(_newest("ua")))
+    world.serve(live)
+    behind = {node.node: node.behind for node in default(world).nodes}
+    assert behind == {"default-1": False, "default-2": False, "default-3": True}
+    assert default(world).nodes_behind == 1
+
+
+def test_a_dead_node_counts_as_behind_and_says_why(world: World):
+    world.pool.faults("default-1").down = True
+    node = default(world).nodes[0]
+    assert not node.reachable
+    assert node.error is not None
+    assert "did not answer" in node.error
+
+
+def test_an_object_store_that_is_away_leaves_the_generation_unknown_and_nodes_shown(world: World):
+    world.store.outage = "storage is away"
+    pool = default(world)
+    assert pool.generation is None
+    assert pool.errors == ("storage is away",)
+    assert len(pool.nodes) == 3
+    assert not any(node.behind for node in pool.nodes)
+
+
+def test_a_directory_that_cannot_be_read_is_said(world: World):
+    world.pools.lost = "nodes.json is gone"
+    pool = default(world)
+    assert pool.nodes == ()
+    assert pool.errors == ("nodes.json is gone",)
+
+
+def test_a_pool_without_a_desired_object_is_at_generation_0():
+    pool = default(World.empty(ManualClock()))
+    assert pool.generation == 0
+    assert pool.models == ()
+
+
+def test_however_often_it_is_asked_nodes_are_asked_twice_a_second_at_most(world: World):
+    reader = FleetReader(world.sources)
+    assert reader.view().pools[0].nodes_behind == 0
+    world.pool.faults("default-1").down = True
+    assert reader.view().pools[0].nodes_behind == 0
+    world.clock.advance(0.6)  # type: ignore[attr-defined]  # the fixture's clock is manual
+    assert reader.view().pools[0].nodes_behind == 1
+
+
+def _newest(customer: str) -> RolloutQuery:
+    return RolloutQuery(customer=customer, limit=1)
