@@ -93,7 +93,7 @@ def _airflow(blueprint: Blueprint) -> Iterator[Part]:
         ),
         after=("postgres",),
         step=True,
-        ready_seconds=180,
+        ready_seconds=300,
     )
     yield Part(
         name="airflow-api",
@@ -102,7 +102,7 @@ def _airflow(blueprint: Blueprint) -> Iterator[Part]:
         probe=probes.airflow(url),
         address=url,
         ports={"airflow": addresses.ports["airflow"]},
-        ready_seconds=180,
+        ready_seconds=300,
     )
     yield Part(
         name="airflow-scheduler",
@@ -110,7 +110,7 @@ def _airflow(blueprint: Blueprint) -> Iterator[Part]:
         after=("airflow-db",),
         probe=probes.airflow(url, "scheduler"),
         ports={"airflow-logs": addresses.ports["airflow-logs"]},
-        ready_seconds=180,
+        ready_seconds=300,
         # A task that runs may finish its step.
         stop_seconds=20,
     )
@@ -119,7 +119,7 @@ def _airflow(blueprint: Blueprint) -> Iterator[Part]:
         command=(_PYTHON, "-m", "airflow", "dag-processor"),
         after=("airflow-db",),
         probe=probes.airflow(url, "dag_processor"),
-        ready_seconds=180,
+        ready_seconds=300,
     )
 
 
@@ -137,10 +137,12 @@ def _nodes(blueprint: Blueprint) -> Iterator[Part]:
                 *(text for purpose, address in places.items() for text in (f"--{purpose}", address)),
             ),
             after=("object-store",),
+            # Airflow's chain is the longest; the model servers' imports would only take its time.
+            behind=("airflow-db",),
             probe=probes.http_ok(f"http://{places['control']}/readyz"),
             address=f"REST {places['rest']}, gRPC {places['grpc']}",
             ports={f"{node}-{purpose}": addresses.ports[f"{node}-{purpose}"] for purpose in purposes},
-            ready_seconds=180,
+            ready_seconds=300,
             # It drains and stops its model server and gateway itself.
             stop_group=False,
             stop_seconds=20,

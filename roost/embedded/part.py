@@ -17,6 +17,8 @@ class Part:
     command: tuple[str, ...]
     #: Parts that must be ready before this one starts.
     after: tuple[str, ...] = ()
+    #: Parts that this one does not need, but lets go first so that the whole start takes less time.
+    behind: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     #: Ready once it says so; a part without a probe is ready once it runs, a step once it has ended well.
     probe: Probe | None = None
@@ -26,7 +28,7 @@ class Part:
     ports: Mapping[str, int] = field(default_factory=dict)
     #: A step runs once to its end; what is not a step runs until stopped and is started again when it dies.
     step: bool = False
-    ready_seconds: float = 60
+    ready_seconds: float = 120
     #: Of a process that stops its own children, only the process is told to stop; otherwise its whole group is.
     stop_group: bool = True
     stop_signal: str = "TERM"

@@ -56,7 +56,7 @@ class Startup:
                 self.seconds.setdefault(part.name, self._since(part.name))
             elif part.name in self._asked:
                 self._judge(part, one)
-            elif all(seen[name].state.well for name in part.after):
+            elif all(seen[name].state.well for name in (*part.after, *part.behind) if name in seen):
                 self._start(part)
         return all(seen[part.name].state.well for part in self._parts)
 
@@ -77,7 +77,8 @@ class Startup:
             raise self._failure(part, one.detail)
         if one.state is PartState.RESTARTING and len(starts) >= _DEATHS:
             raise self._failure(part, f"ended {len(starts)} times")
-        if self._since(part.name) > part.ready_seconds:
+        # Who was ready once has started; that it may hang for a moment later is not the start's to judge.
+        if part.name not in self.seconds and self._since(part.name) > part.ready_seconds:
             raise self._failure(part, f"is not ready after {part.ready_seconds:.0f} s: {one.detail or one.state}")
 
     def _failure(self, part: Part, reason: str) -> PartFailed:

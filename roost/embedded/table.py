@@ -114,7 +114,7 @@ def addresses(stack: Stack) -> dict[str, str]:
     if "airflow-api" in names:
         found["airflow"] = chosen.url("airflow")
         found["airflow login"] = f"{airflow_home.USER} / {chosen.secrets.airflow_password}"
-    for node in sorted(name for name in names if f"{name}-rest" in chosen.ports):
+    for node in (part.name for part in stack.parts if f"{part.name}-rest" in chosen.ports):
         found[f"{node} REST"] = chosen.url(f"{node}-rest")
         found[f"{node} gRPC"] = chosen.at(f"{node}-grpc")
     if "broker" in names:

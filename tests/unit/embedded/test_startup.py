@@ -14,7 +14,11 @@ PARTS = (
     Part(name="postgres", command=("x",)),
     Part(name="migrations", command=("x",), after=("postgres",), step=True),
     Part(name="broker", command=("x",)),
-    Part(name="deployer", command=("x",), after=("migrations", "broker"), ready_seconds=60),
+    Part(
+        name="deployer",
+        command=("x",),
+        after=("migrations", "broker"),
+    ),
 )
 
 
@@ -65,6 +69,26 @@ def test_a_part_starts_when_all_that_it_needs_is_ready(machine: Machine) -> None
     assert machine.started[-1] == "deployer"
 
 
+def test_a_part_that_was_ready_once_may_take_its_time_later(machine: Machine) -> None:
+    machine.advance()
+    machine.advance(broker=PartState.READY)
+    machine.clock.advance(300)
+    machine.now["postgres"] = PartState.READY
+    assert not machine.advance(broker=PartState.STARTING)
+
+
+def test_a_part_lets_others_go_first_only_where_they_are_there(machine: Machine) -> None:
+    first = Part(name="first", command=("x",))
+    second = Part(name="second", command=("x",), behind=("first", "not-of-this-stack"))
+    startup = Startup(machine.state, (first, second), machine, machine.clock)
+    seen = {name: Observation(name=name, state=PartState.WAITING) for name in ("first", "second")}
+    startup.advance(list(seen.values()))
+    assert machine.started == ["first"]
+    seen["first"] = Observation(name="first", state=PartState.READY)
+    startup.advance(list(seen.values()))
+    assert machine.started == ["first", "second"]
+
+
 def test_all_is_ready_when_every_part_is_and_each_knows_its_seconds(machine: Machine) -> None:
     machine.advance()
     machine.clock.advance(2.5)
@@ -112,10 +136,10 @@ def test_a_part_that_dies_once_may_come_up_all_the_same(machine: Machine) -> Non
 
 def test_a_part_that_is_not_ready_in_its_time_is_named_with_what_is_missing(machine: Machine) -> None:
     machine.advance()
-    machine.clock.advance(61)
+    machine.clock.advance(121)
     machine.details["broker"] = "its topics are not made yet"
     machine.now["postgres"] = PartState.READY
-    with pytest.raises(PartFailed, match=r"broker is not ready after 60 s: its topics are not made yet"):
+    with pytest.raises(PartFailed, match=r"broker is not ready after 120 s: its topics are not made yet"):
         machine.advance()
 
 
