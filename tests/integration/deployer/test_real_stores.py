@@ -79,7 +79,7 @@ def test_a_rollout_goes_live_through_real_postgres_and_a_real_store(
         print(line.after, line.at.isoformat(), line.reason, line.facts)
     print("seconds", took)
     assert all(state.serves("ua.default", 1) for state in real.states())
-    told = [decode(one.value, one.headers).data for one in bus.messages(Topic.DEPLOY_EVENTS)]
+    told = [decode(one.value, one.headers).data for one in bus.read(Topic.DEPLOY_EVENTS)]
     assert [one.after for one in told if isinstance(one, RolloutChanged)] == [
         Phase.STORED,
         Phase.VETTED,

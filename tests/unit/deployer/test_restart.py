@@ -1,0 +1,164 @@
+"""The rolling restart: one node at a time, capacity held, refused by name."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from deployer.restart.rolling import Fleet, Order, RestartRefused, RollingRestart
+from roost.contracts.acks import NodeState
+from roost.contracts.errors import NodeUnavailable
+from roost.contracts.events import OperationReported
+from roost.contracts.policy import RestartPolicy, RestartWhen
+from roost.ports.serving import NodeAddress
+from tests.unit.deployer.world import World
+
+
+def restart(world: World, *, always: bool = False, spare: bool = False, pool: str = "default") -> tuple[str, ...]:
+    fleet = Fleet(pool=pool, directory=world.pools, control=world.pools, store=world.store, spare=spare)
+    order = Order(reason="scheduled", always=always, policy=RestartPolicy(), node_seconds=30)
+    return RollingRestart(fleet, world.ledger, world.clock).run(order, threading.Event())
+
+
+def told(world: World) -> list[tuple[str, str]]:
+    events = [row.event.data for row in world.ledger.recent_events(limit=100)]
+    return [
+        (one.what, one.reason)
+        for one in events
+        if isinstance(one, OperationReported) and one.what.startswith("restart.")
+    ]
+
+
+def test_every_node_is_restarted_once_and_reported(world: World) -> None:
+    world.deploy()
+    assert restart(world, always=True) == ("default-1", "default-2", "default-3")
+    assert [state.restarts for state in world.states()] == [1, 1, 1]
+    assert all(state.serves("ua.default", 1) for state in world.states())
+    assert [what for what, _ in told(world)] == ["restart.started", "restart.finished"]
+
+
+def test_a_healthy_pool_is_left_alone_unless_the_policy_says_always(world: World) -> None:
+    world.deploy()
+    assert restart(world) == ()
+    assert told(world) == []
+    fleet = Fleet(pool="default", directory=world.pools, control=world.pools, store=world.store)
+    order = Order(reason="r", always=False, policy=RestartPolicy(when=RestartWhen.ALWAYS), node_seconds=30)
+    assert len(RollingRestart(fleet, world.ledger, world.clock).run(order, threading.Event())) == 3
+
+
+def test_a_node_behind_the_generation_is_the_only_one_restarted(world: World) -> None:
+    world.pool.faults("default-2").deaf = True
+    world.receive(world.stage())
+    for _ in range(20):
+        world.worker.step()
+        world.pace(world.canary_pool.step)
+        world.pace(world.promoter.step)
+    world.pool.poll()  # the simulated restart reloads what the node has taken up
+    world.pool.fail_load("ua.default", 1, "stuck", node="default-2")
+    world.pool.restart(world.pool.nodes("default")[1], deadline=1)
+    world.pool.faults("default-2").load_errors.clear()
+    assert restart(world) == ("default-2",)
+
+
+def test_a_leaking_node_is_restarted_first_and_says_why() -> None:
+    from deployer.restart.choice import why
+
+    state = World().states()[0].model_copy(update={"leaked_bytes": 2 * 2**30})
+    assert why(state, 0, RestartPolicy(), always=False) == "it leaked 2048 MB, more than 1024 MB"
+    assert why(state, 5, RestartPolicy(), always=False) == "it is at generation 0, behind 5"
+
+
+def test_a_bad_entry_refuses_the_restart_before_the_first_node(world: World) -> None:
+    world.deploy()
+    world.pool.fail_load("ua.default", 1, "corrupt")
+    for node in world.pool.nodes("default"):
+        world.pool.restart(node, deadline=1)
+    with pytest.raises(RestartRefused, match=r"ua\.default version 1 fails to load on every node: corrupt"):
+        restart(world, always=True)
+    assert [state.restarts for state in world.states()] == [1, 1, 1]
+    assert [what for what, _ in told(world)] == ["restart.refused"]
+
+
+def test_a_boot_test_that_fails_leaves_every_other_node_alone(world: World) -> None:
+    world.deploy()
+    world.pool.fail_load("ua.default", 1, "corrupt", node="default-1")
+    with pytest.raises(RestartRefused, match=r"boot test failed. Node default-1 .* ua\.default version 1 failed: corr"):
+        restart(world, always=True)
+    assert [state.restarts for state in world.states()] == [1, 0, 0]
+    assert [what for what, _ in told(world)] == ["restart.started", "restart.refused"]
+
+
+def test_a_second_node_that_does_not_come_back_ends_the_restart_there(world: World) -> None:
+    world.deploy()
+    world.pool.fail_load("ua.default", 1, "corrupt", node="default-2")
+    with pytest.raises(RestartRefused, match=r"^Node default-2 did not come back"):
+        restart(world, always=True)
+    assert [state.restarts for state in world.states()] == [1, 1, 0]
+
+
+def test_capacity_is_held_while_another_node_is_down(world: World) -> None:
+    world.deploy()
+    world.pool.faults("default-3").down = True
+    with pytest.raises(RestartRefused, match="Node default-3 is not ready: restarting default-1"):
+        restart(world, always=True)
+    assert [state.restarts for state in world.states()] == [0, 0]
+
+
+def test_the_only_node_is_restarted_in_a_spare_pool_only() -> None:
+    world = World(nodes=1)
+    world.deploy()
+    with pytest.raises(RestartRefused, match="default-1 is the pool's only node"):
+        restart(world, always=True)
+    assert restart(world, always=True, spare=True, pool="canary") == ("canary-1",)
+
+
+def test_a_pool_that_was_never_written_can_be_restarted(world: World) -> None:
+    assert len(restart(world, always=True)) == 3
+
+
+def test_two_restarts_do_not_overlap(world: World) -> None:
+    world.ledger.acquire("restart/default", owner="somebody", seconds=60)
+    with pytest.raises(RestartRefused, match="another restart of pool default is under way"):
+        restart(world, always=True)
+
+
+def test_a_restart_that_is_told_to_stop_finishes_the_node_at_hand(world: World) -> None:
+    stop = threading.Event()
+
+    class StopsAfterOne:
+        def __init__(self) -> None:
+            self.pools = world.pools
+
+        def state(self, node: NodeAddress, *, deadline: float) -> NodeState:
+            return self.pools.state(node, deadline=deadline)
+
+        def restart(self, node: NodeAddress, *, deadline: float) -> None:
+            self.pools.restart(node, deadline=deadline)
+            stop.set()
+
+        nudge = await_settled = drain = None
+
+    control: object = StopsAfterOne()
+    fleet = Fleet(pool="default", directory=world.pools, control=control, store=world.store)
+    order = Order(reason="r", always=True, policy=RestartPolicy(), node_seconds=30)
+    with pytest.raises(RestartRefused, match="told to stop"):
+        RollingRestart(fleet, world.ledger, world.clock).run(order, stop)
+    assert sum(state.restarts for state in world.states()) == 1
+
+
+def test_a_node_that_refuses_the_order_ends_the_restart(world: World) -> None:
+    class Deaf:
+        def state(self, node: NodeAddress, *, deadline: float) -> NodeState:
+            return world.pools.state(node, deadline=deadline)
+
+        def restart(self, node: NodeAddress, *, deadline: float) -> None:
+            raise NodeUnavailable("busy")
+
+        nudge = await_settled = drain = None
+
+    control: object = Deaf()
+    fleet = Fleet(pool="default", directory=world.pools, control=control, store=world.store)
+    order = Order(reason="r", always=True, policy=RestartPolicy(), node_seconds=30)
+    with pytest.raises(RestartRefused, match="did not take the order: busy"):
+        RollingRestart(fleet, world.ledger, world.clock).run(order, threading.Event())
