@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from datetime import UTC, datetime
 from typing import Annotated
@@ -69,6 +70,8 @@ def publish(
 def main() -> None:
     """Run a command. Exit code 78 where trying again cannot help, 75 where it may; the reason is one line."""
     logs.configure("training", level=roost_settings.load().log_level, form="text")
+    for noisy in ("absl", "tensorflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         app()
     except RoostError as error:

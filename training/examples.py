@@ -108,6 +108,15 @@ class Examples:
         return self.rows(slice(int(low), int(high)))
 
     @property
+    def complete(self) -> Array:
+        """Which rows have all their numbers, as a mask. Only those can be sent as JSON, which knows no NaN."""
+        whole = np.ones(len(self), dtype=bool)
+        for column in self.features.values():
+            if column.dtype != object:
+                whole &= np.isfinite(column).reshape(len(self), -1).all(axis=1)
+        return whole
+
+    @property
     def window(self) -> Window:
         """From the first row to just after the last. Raises `TrainingRefused` where there is none."""
         if not len(self):

@@ -62,21 +62,17 @@ def record_holdout(directory: Path, rows: Examples, *, seed: int) -> None:
     _write_lines(directory / HOLDOUT_NAME, [_holdout_row(rows, index).model_dump_json() for index in chosen])
 
 
-def complete_rows(rows: Examples, schema: Schema) -> Examples:
-    """The rows without a missing number: those that a request can carry, since JSON knows no NaN.
+def complete_rows(rows: Examples) -> Examples:
+    """The rows that a request can carry.
 
     Raises:
         TrainingRefused: there is none.
     """
-    whole = np.ones(len(rows), dtype=bool)
-    for feature in schema.features:
-        if feature.kind != "text":
-            whole &= np.isfinite(rows.features[feature.name]).reshape(len(rows), -1).all(axis=1)
-    if not whole.any():
+    if not rows.complete.any():
         raise TrainingRefused(
             "no row of the evaluation slice has all its numbers: leave out the features that are rare"
         )
-    return rows.rows(whole)
+    return rows.rows(rows.complete)
 
 
 def seal(directory: Path, model: Exportable, *, customer: str, model_id: str, run: RunFacts) -> Artifact:

@@ -105,7 +105,7 @@ def _build(
     answers = served.answer(later.features)[model.answer]
     metrics = evaluate(schema, answers=answers, label=later.label, trained_label=training.label)
     progress("later rows: " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
-    whole = complete_rows(later, schema)
+    whole = complete_rows(later)
     record_requests(directory, served, schema, whole)
     record_holdout(directory, whole, seed=seed)
     window = request.window or gathered.examples.window

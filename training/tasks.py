@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: Exit code of `python -m training` where trying again later may help (the kernel's EX_TEMPFAIL).
 EXIT_RETRY: Final = 75
+#: How the process's own sentences begin; the libraries' lines begin otherwise.
+_OWN: Final = "training: "
 _ROOT: Final = Path(__file__).resolve().parents[1]
 _LONGEST_RUN_ID: Final = 180
 
@@ -114,12 +116,12 @@ def _followed(process: subprocess.Popen[str]) -> dict[str, object]:
         raise AssertionError("both are pipes")
     last = ""
     for line in process.stderr:
-        last = line.rstrip() or last
-        log.info(last)
+        log.info(line.rstrip())
+        last = line.rstrip() if line.startswith(_OWN) else last
     facts = process.stdout.read()
     code = process.wait()
     if code == EXIT_PERMANENT:
-        raise Permanent(last.removeprefix("training: "))
+        raise Permanent(last.removeprefix(_OWN))
     if code != 0:
         raise Retryable(f"the training process ended with code {code}: {last}")
     found: dict[str, object] = json.loads(facts.splitlines()[-1])

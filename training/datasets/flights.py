@@ -92,14 +92,13 @@ class FlightsDataset:
     def sample_requests(self, customer: str, count: int, *, seed: int = 7) -> list[dict[str, object]]:
         """That many real flights of the airline as request rows (TF Serving's ``instances``), without their answer."""
         examples = self.load(customer, None)
-        chosen = np.random.default_rng(seed).choice(len(examples), size=min(count, len(examples)), replace=False)
-        picked = examples.rows(np.sort(chosen))
-        rows: list[dict[str, object]] = []
-        for index in range(len(picked)):
-            row = {name: column[index] for name, column in picked.features.items()}
-            if not any(isinstance(value, np.floating) and np.isnan(value) for value in row.values()):
-                rows.append({name: value if isinstance(value, str) else float(value) for name, value in row.items()})
-        return rows
+        complete = np.flatnonzero(examples.complete)
+        chosen = np.random.default_rng(seed).choice(complete, size=min(count, len(complete)), replace=False)
+        return [dict(zip(SCHEMA.names, row, strict=True)) for row in _rows(examples.rows(np.sort(chosen)))]
+
+
+def _rows(examples: Examples) -> list[tuple[object, ...]]:
+    return list(zip(*(examples.features[name].tolist() for name in SCHEMA.names), strict=True))
 
 
 def _of(customer: str) -> pa.Table:

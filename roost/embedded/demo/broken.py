@@ -33,7 +33,7 @@ def main(customer: str, run_id: str) -> Staged:
     shop = workshop(settings.load())
     configure_tensorflow(threads=shop.settings.threads)
     schema = shop.dataset.schema(customer)
-    rows = complete_rows(shop.dataset.load(customer, Window.parsed(_WINDOW)), schema)
+    rows = complete_rows(shop.dataset.load(customer, Window.parsed(_WINDOW)))
     model = _model(schema.features)
     with tempfile.TemporaryDirectory() as directory:
         export = Path(directory) / "export"
