@@ -76,7 +76,7 @@ class ServerCore:
             check_platform(entry)
         since = self._board.now()
         self._source.follow(accepted.models)
-        failed = self._board.wait_until_settled(new, since)
+        failed = self._board.wait_until_settled({name for name in new if not self._lifecycle.serves(name)}, since)
         if failed:
             raise StatusError(Code.UNKNOWN, failure_text(failed))
         if any(entry.has_logging for entry in accepted.models.values()):

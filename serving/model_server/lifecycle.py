@@ -97,7 +97,8 @@ class Lifecycle(Generic[ServableT]):
                 for harness in harnesses.values():
                     harness.unwanted.set()
             self._wake.notify_all()
-        self._thread.join(timeout=1.0)
+        if self._thread.is_alive():
+            self._thread.join(timeout=1.0)
 
     def want(self, wanted: Wanted) -> None:
         """Replace what is wanted, of all models at once. Models left out are wanted in no version."""
@@ -107,13 +108,24 @@ class Lifecycle(Generic[ServableT]):
             )
             self._wanted = wanted
             for name in self._dirty:
-                self._cancel_retries(name)
+                self._let_go(name)
             self._wake.notify_all()
 
-    def _cancel_retries(self, name: str) -> None:
-        for version, harness in self._harnesses.get(name, {}).items():
-            if version not in self._wanted.get(name, {}):
-                harness.unwanted.set()
+    def serves(self, name: str) -> bool:
+        """Whether a wanted version of the model is ready already, so that no news of it will come."""
+        with self._wake:
+            harnesses = self._harnesses.get(name, {})
+            return any(
+                harnesses[version].phase is Phase.READY for version in harnesses.keys() & self._wanted.get(name, {})
+            )
+
+    def _let_go(self, name: str) -> None:
+        """End retries of what is no longer wanted, and forget failures, so that to want it again is to try it again."""
+        harnesses = self._harnesses.get(name, {})
+        for version in harnesses.keys() - self._wanted.get(name, {}):
+            harnesses[version].unwanted.set()
+            if harnesses[version].phase in (Phase.FAILED, Phase.GONE):
+                del harnesses[version]
 
     def _run(self) -> None:
         while True:
@@ -141,6 +153,7 @@ class Lifecycle(Generic[ServableT]):
             tasks.append(self._task(self._loaders, self._load_one, name, version, harness))
         for version in decided.unload:
             harnesses[version].phase = Phase.UNLOADING
+            self._board.publish(name, version, State.UNLOADING)
             tasks.append(self._task(self._unloaders, self._unload_one, name, version, harnesses[version]))
         if not harnesses:
             del self._harnesses[name]
@@ -173,38 +186,45 @@ class Lifecycle(Generic[ServableT]):
             return
         harness.servable = servable
         self._serving.add(name, version, servable)
-        self._board.publish(name, version, State.AVAILABLE)
         _LOG.info("Successfully loaded servable version {name: %s version: %s}", name, version)
-        self._turn(name, harness, Phase.READY)
+        self._turn(name, version, harness, Phase.READY)
 
     def _fail(self, name: str, version: int, harness: _Harness[ServableT], error: StatusError) -> None:
-        self._board.publish(name, version, State.END, error)
-        self._turn(name, harness, Phase.FAILED)
+        self._turn(name, version, harness, Phase.FAILED, error)
 
     def _load_with_retries(self, name: str, version: int, harness: _Harness[ServableT]) -> ServableT:
         for attempt in range(self._policy.max_retries + 1):
             try:
                 return self._load(name, version, harness.path)
             except StatusError as error:
-                last = attempt == self._policy.max_retries
-                if last or harness.unwanted.wait(self._policy.retry_seconds):
+                if attempt == self._policy.max_retries:
                     raise
-                _LOG.warning("Retrying the load of {name: %s version: %s}: %s", name, version, error)
+                seconds = self._policy.retry_seconds
+                _LOG.warning("Retrying the load of {name: %s version: %s} in %s s: %s", name, version, seconds, error)
+                if harness.unwanted.wait(seconds):
+                    raise
         raise StatusError(Code.INTERNAL, f"max_num_load_retries is {self._policy.max_retries}")
 
     def _unload_one(self, name: str, version: int, harness: _Harness[ServableT]) -> None:
-        self._board.publish(name, version, State.UNLOADING)
         self._serving.remove(name, version)
         if harness.servable is not None:
             harness.servable.close()
             harness.servable = None
-        self._board.publish(name, version, State.END)
         _LOG.info("Unloaded servable version {name: %s version: %s}", name, version)
-        self._turn(name, harness, Phase.GONE)
+        self._turn(name, version, harness, Phase.GONE)
 
-    def _turn(self, name: str, harness: _Harness[ServableT], phase: Phase) -> None:
+    def _turn(
+        self,
+        name: str,
+        version: int,
+        harness: _Harness[ServableT],
+        phase: Phase,
+        error: StatusError | None = None,
+    ) -> None:
+        """Note how far a version is and tell it, in one step: whoever hears of it must find it noted."""
         with self._wake:
             harness.phase = phase
+            self._board.publish(name, version, State.AVAILABLE if phase is Phase.READY else State.END, error)
             self._dirty.add(name)
             self._wake.notify_all()
 

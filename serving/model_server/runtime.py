@@ -30,9 +30,9 @@ _CALLERS_THREAD = -1
 class RuntimeOptions:
     """Threads within operations (0: one per core) and between them, and the share of GPU memory.
 
-    `inter_op_threads` 0 or 1 runs a request's operations one after another in the request's own thread: the requests are
-    the parallelism then, and a small model answers in a tenth of the time that handing it to a pool takes (12 µs for 120
-    here). More threads make a pool, for wide graphs on idle cores.
+    `inter_op_threads` 0 or 1 runs a request's operations one after another in the request's own thread: the requests
+    are the parallelism then, and a small model answers in a tenth of the time that handing it to a pool takes (12 µs
+    for 120 here). More threads make a pool, for wide graphs on idle cores.
     """
 
     intra_op_threads: int = 0

@@ -26,6 +26,8 @@ IDLE_SECONDS, STALL_SECONDS = 3600.0, 30.0
 MOST_BODY = 128 * 1024 * 1024
 MOST_HEAD = 64 * 1024
 
+_LENGTH_DIGITS = 18
+
 Handle = Callable[[str, str, bytes], Answer]
 
 
@@ -37,6 +39,10 @@ class Refused(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
+
+
+def _too_large() -> Refused:
+    return Refused(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MOST_BODY} bytes")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,8 +90,11 @@ class _Parser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._of_size(len(name) + len(value))
-        if name.lower() == b"expect" and value.lower() == b"100-continue":
-            self._expects_continue = True
+        match name.lower():
+            case b"expect" if value.lower() == b"100-continue":
+                self._expects_continue = True
+            case b"content-length" if len(value) > _LENGTH_DIGITS or int(value) > MOST_BODY:
+                raise _too_large()
 
     def on_headers_complete(self) -> None:
         if self._expects_continue:
@@ -95,7 +104,7 @@ class _Parser:
         request = self._current()
         request.size += len(chunk)
         if request.size > MOST_BODY:
-            raise Refused(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MOST_BODY} bytes")
+            raise _too_large()
         request.chunks.append(chunk)
 
     def on_message_complete(self) -> None:

@@ -3,6 +3,8 @@
 `python saved_models.py DIRECTORY` gives DIRECTORY/<model>/<version>/.
 """
 
+# ruff: noqa: ANN001, PLR0917  (TensorFlow itself types these arguments, by the signature above each)
+
 import os
 import sys
 from pathlib import Path
