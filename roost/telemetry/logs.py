@@ -27,5 +27,7 @@ def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
     # Client libraries tell of every connection attempt at INFO; ours tell of what it means.
     for noisy in ("kafka", "google", "urllib3", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+    # It warns of every pause of a busy machine.
+    logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     # The Kafka client writes several errors a second while a broker is away. Its callers say it once, with the remedy.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
