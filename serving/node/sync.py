@@ -69,7 +69,8 @@ class Fetcher:
                 directory.mkdir()
                 self._copy(prefix, manifest, directory)
                 (directory / MANIFEST_NAME).write_bytes(content)
-                _make_durable(directory)
+                sync_file(directory / MANIFEST_NAME)
+                _sync_names(directory)
                 self._cache.admit(directory, key)
         except OSError as error:
             raise DiskTrouble(
@@ -93,6 +94,7 @@ class Fetcher:
             check_file(path, file)
         except ArtifactInvalid as error:
             raise ArtifactInvalid(f"{self._store.uri(name)}: {error}") from error
+        sync_file(path)
 
 
 class Downloads:
@@ -140,10 +142,8 @@ def _checked_manifest(content: bytes, name: str, digest: str, uri: str) -> Artif
     return manifest
 
 
-def _make_durable(directory: Path) -> None:
+def _sync_names(directory: Path) -> None:
     for path in directory.rglob("*"):
-        if path.is_file():
-            sync_file(path)
-        else:
+        if path.is_dir():
             sync_directory(path)
     sync_directory(directory)

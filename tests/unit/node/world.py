@@ -25,6 +25,7 @@ from roost.contracts.manifest import (
     SignatureSpec,
     TensorSpec,
 )
+from roost.ports.clock import Clock
 from serving.node.cache import DiskCache
 from serving.node.desired import DesiredReader, DesiredWatch
 from serving.node.engine import Engine, Identity
@@ -96,9 +97,18 @@ def put(store: InMemoryObjectStore, name: str, version: int, golden: bytes | Non
 class Node:
     """One node; `restart` gives another life on the same disk."""
 
-    def __init__(self, tmp_path: Path, *, cache_bytes: int = 10**9, canary: bool = False) -> None:
+    def __init__(
+        self,
+        tmp_path: Path,
+        *,
+        cache_bytes: int = 10**9,
+        canary: bool = False,
+        clock: Clock | None = None,
+        poll_seconds: float = 20,
+    ) -> None:
         self.store = InMemoryObjectStore()
-        self.clock = ManualClock()
+        self.clock = clock or ManualClock()
+        self._poll_seconds = poll_seconds
         self.server = InMemoryModelServer()
         self.gateway = InMemoryGateway()
         self.digests: dict[tuple[str, int], str] = {}
@@ -117,7 +127,7 @@ class Node:
         self.server.crash()
         self.gateway.stop()
         self.cache = DiskCache(self.layout.cache, limit_bytes=self._cache_bytes, in_use=holdings.in_use)
-        self.watch = DesiredWatch(reader, poll_seconds=20, clock=self.clock, wake=self._wake)
+        self.watch = DesiredWatch(reader, poll_seconds=self._poll_seconds, clock=self.clock, wake=self._wake)
         runner = InlineRunner()
         parts = Parts(
             holdings=holdings,
