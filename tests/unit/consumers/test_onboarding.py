@@ -1,0 +1,151 @@
+"""Onboarding rows to Airflow runs."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from consumers.onboarding import RETIRE_DAG, TRAIN_DAG, Worker
+from roost.adapters.in_memory.workflow import InMemoryWorkflow
+from roost.contracts.events import CustomerSignedUp, OperationReported
+from roost.ports.ledger import Onboarding, OnboardingStage
+from tests.unit.consumers.conftest import T0, World
+
+
+@pytest.fixture
+def workflow() -> InMemoryWorkflow:
+    return InMemoryWorkflow()
+
+
+@pytest.fixture
+def worker(world: World, workflow: InMemoryWorkflow) -> Worker:
+    return Worker(ledger=world.ledger, workflow=workflow, clock=world.clock, max_in_flight=2)
+
+
+def sign_up(world: World, customer: str = "acme") -> None:
+    payload = CustomerSignedUp(customer=customer, name=customer.title())
+    world.ledger.sign_up(f"crm {customer}", payload, at=T0, run_id=f"signup__{customer}__1")
+
+
+def row(world: World, customer: str = "acme") -> Onboarding:
+    found = world.ledger.onboarding(customer)
+    assert found is not None
+    return found
+
+
+def test_a_signup_starts_its_run_with_the_params_of_the_dag(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    assert worker.step() == 1
+    run = workflow.runs[(TRAIN_DAG, "signup__acme__1")]
+    assert run.conf == {"customer_id": "acme", "model": "default", "reason": "signup"}
+    assert row(world).stage is OnboardingStage.TRAINING
+    assert worker.step() == 0
+
+
+def test_never_more_at_a_time_than_allowed(world: World, worker: Worker) -> None:
+    for number in range(5):
+        sign_up(world, f"c{number}")
+    assert [worker.step() for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_while_airflow_is_away_nothing_is_lost_and_pauses_grow(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    workflow.reachable = False
+    for _ in range(20):
+        worker.step()
+        world.clock.advance(61)
+    assert (row(world).stage, row(world).attempts) == (OnboardingStage.SIGNED_UP, 20)
+    assert "does not answer" in (row(world).error or "")
+    workflow.reachable = True
+    worker.step()
+    assert (row(world).stage, row(world).error) == (OnboardingStage.TRAINING, None)
+
+
+def test_a_row_is_not_tried_again_before_its_time(world: World, worker: Worker, workflow: InMemoryWorkflow) -> None:
+    sign_up(world)
+    workflow.reachable = False
+    assert [worker.step(), worker.step()] == [1, 0]
+
+
+def test_what_airflow_refuses_for_good_is_told_once(world: World, worker: Worker, workflow: InMemoryWorkflow) -> None:
+    sign_up(world)
+    workflow.refuses[TRAIN_DAG] = "model: not one of the choices"
+    worker.step()
+    assert row(world).stage is OnboardingStage.REFUSED
+    assert "not one of the choices" in (row(world).error or "")
+    [told] = world.ledger.unpublished(10)
+    assert isinstance(told.event.data, OperationReported)
+    assert (told.event.data.what, told.event.subject) == ("customer.onboarding.refused", "acme")
+
+
+def test_a_run_of_that_id_with_another_conf_is_refused_and_told(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    workflow.start(TRAIN_DAG, "signup__acme__1", {"customer_id": "somebody-else"}, note="")
+    sign_up(world)
+    worker.step()
+    assert row(world).stage is OnboardingStage.REFUSED
+
+
+def test_a_run_that_was_started_before_a_crash_is_found_again(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    conf = {"customer_id": "acme", "model": "default", "reason": "signup"}
+    workflow.start(TRAIN_DAG, "signup__acme__1", conf, note="")
+    worker.step()
+    assert (row(world).stage, len(workflow.runs)) == (OnboardingStage.TRAINING, 1)
+
+
+def test_who_leaves_is_gone_when_the_retirement_has_succeeded(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    worker.step()
+    world.ledger.offboard("crm left", "acme", "moved", at=world.clock.now())
+    worker.step()
+    [(dag, run_id)] = [key for key in workflow.runs if key[0] == RETIRE_DAG]
+    assert workflow.runs[(dag, run_id)].conf == {"customer_id": "acme", "model": "default", "reason": "moved"}
+    assert row(world).stage is OnboardingStage.LEAVING
+    workflow.finish(dag, run_id, "success")
+    world.clock.advance(10)
+    worker.step()
+    assert row(world).stage is OnboardingStage.GONE
+    assert [told.event.data.what for told in world.ledger.unpublished(9)] == ["customer.gone"]  # type: ignore[union-attr]
+
+
+def test_a_retirement_that_failed_is_shown_and_looked_at_again(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    world.ledger.offboard("crm left", "acme", "moved", at=world.clock.now())
+    worker.step()
+    [(dag, run_id)] = workflow.runs
+    workflow.finish(dag, run_id, "failed")
+    world.clock.advance(10)
+    worker.step()
+    assert "clear it in Airflow" in (row(world).error or "")
+    workflow.finish(dag, run_id, "success")
+    world.clock.advance(60)
+    worker.step()
+    assert row(world).stage is OnboardingStage.GONE
+
+
+def test_the_worker_starts_what_comes_while_it_waits_and_ends_when_told(world: World, worker: Worker) -> None:
+    stop, trouble = threading.Event(), {}
+    thread = threading.Thread(target=worker.run, args=(world.ledger.wakeups, stop, trouble))
+    thread.start()
+    sign_up(world)
+    done = threading.Event()
+    while not done.wait(0.01):
+        if row(world).stage is OnboardingStage.TRAINING:
+            done.set()
+    stop.set()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert trouble == {"onboarding": None}
