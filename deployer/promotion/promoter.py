@@ -89,9 +89,8 @@ class Promoter:
         leaving = [Remove(name=name) for name in view.entries if name.partition(".")[0] in work.leaving]
         if tally.changes or leaving:
             return self._commit(tally.changes, leaving)
-        if self._retire(work, view):
-            return AT_ONCE
-        return self._wait(view.generation) if tally.waiting or work.leaving else self._until_next_bake(work)
+        retired = self._retire(work, view)
+        return self._wait(view.generation) if tally.waiting or not retired else self._until_next_bake(work)
 
     def _judge(self, work: Work, view: PoolView) -> _Tally:
         tally = _Tally()

@@ -14,6 +14,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from deployer.rollout.assets import FROM_FILE, vet_tables
 from deployer.rollout.reach import reached_by_requests
 from roost.adapters.tf_messages import saved_model_pb2
 from roost.contracts.errors import ArtifactInvalid
@@ -47,20 +48,23 @@ def vet_graph(content: bytes) -> int:
 
 
 def _vet(graph: Any) -> set[str]:
-    compute, storage = _listed("operators.txt"), _listed("storage_operators.txt")
+    storage = _listed("storage_operators.txt")
+    known = _listed("operators.txt") | storage | FROM_FILE
     named = {function.signature.name for function in graph.graph_def.library.function}
     # A node may call a function by the function's own name. Two underscores begin no operator's name: a function that
     # took an operator's would hide it.
     functions = {name for name in named if name.startswith("__")}
     used: set[str] = set()
     for operator, where in _operators(graph):
-        if operator not in functions and operator not in compute and operator not in storage:
+        if operator not in functions and operator not in known:
             raise ArtifactInvalid(f"saved_model.pb uses the operator {operator} in {where}, which is not allowed")
         used.add(operator)
     if used & storage:
         for operator, where in reached_by_requests(graph):
             if operator in storage:
                 raise ArtifactInvalid(f"saved_model.pb lets a request reach {operator} in {where}, which touches files")
+    if used & FROM_FILE:
+        vet_tables(graph)
     return used - functions
 
 

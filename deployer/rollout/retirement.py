@@ -1,15 +1,17 @@
-"""A customer who left: open rollouts end, names leave the pool, and the row says GONE once no node serves them."""
+"""A customer who left: open rollouts end, names leave the pool, and an event says when no node serves them any more.
+
+The row's stage is the signup consumer's: it says GONE once the retirement run has deleted what policy wants deleted.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import Final
 
 from deployer.domain.transitions import Step
 from deployer.rollout.parts import Parts
 from roost.contracts.rollout import TERMINAL, Phase, Rollout
-from roost.ports.ledger import OnboardingStage, RolloutQuery
+from roost.ports.ledger import RolloutQuery
 
 _OPEN: Final = frozenset(Phase) - TERMINAL
 #: What nodes may hold already is taken back; what they do not is cancelled.
@@ -22,6 +24,8 @@ class Retirement:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        #: Offboardings that were told of. After a restart they are told again, under the same event id.
+        self._told: set[str] = set()
 
     def steps(self, leaving: Iterable[str]) -> list[Step]:
         """One step for each open rollout that is not on its way back already."""
@@ -35,24 +39,29 @@ class Retirement:
         return found
 
     def finish(self, leaving: Iterable[str], *, generation: int, behind: Collection[str]) -> bool:
-        """Tell of each customer whose rollouts have all ended and whom no node serves. Returns whether any is gone.
+        """Tell of each customer whose rollouts have all ended and whom no node serves. Returns whether none is left.
 
         `behind` are nodes that have not settled `generation`, the first without the customers' names.
         """
-        ledger, gone = self._parts.ledger, False
+        left = False
         for customer in sorted(leaving):
-            row = ledger.onboarding(customer)
-            if behind or row is None or self._open(customer):
+            row = self._parts.ledger.onboarding(customer)
+            if row is None or row.event_id in self._told:
                 continue
-            facts = {"generation": generation}
+            if behind or self._open(customer):
+                left = True
+                continue
             reason = f"No node serves {customer} any more."
             event = self._parts.operation(
-                "customer.retired", reason, key=f"{customer}/{row.event_id}", customer=customer, facts=facts
+                "customer.retired",
+                reason,
+                key=f"{customer}/{row.event_id}",
+                customer=customer,
+                facts={"generation": generation},
             )
-            ledger.add_events([event])
-            ledger.set_onboarding(replace(row, stage=OnboardingStage.GONE, next_attempt_at=None, error=None))
-            gone = True
-        return gone
+            self._parts.ledger.add_events([event])
+            self._told.add(row.event_id)
+        return not left
 
     def _open(self, customer: str) -> list[Rollout]:
         return list(self._parts.ledger.rollouts(RolloutQuery(customer=customer, phases=_OPEN, limit=1000)))

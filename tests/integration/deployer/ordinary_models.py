@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 WORDS = ["a", "b", "c"]
@@ -17,7 +18,7 @@ def tabular() -> Any:
     hour = keras.Input((1,), name="hour")
     day = keras.Input((1,), dtype="int64", name="day")
     norm = keras.layers.Normalization()
-    norm.adapt([[1.0], [2.0]])
+    norm.adapt(np.array([[1.0], [2.0]]))
     encoded = [
         keras.layers.StringLookup(vocabulary=WORDS, output_mode="one_hot")(airline),
         norm(hour),
@@ -39,7 +40,7 @@ def vocabulary_file(directory: Path) -> Any:
 
 def text() -> Any:
     layer = keras.layers.TextVectorization(max_tokens=50, output_sequence_length=4)
-    layer.adapt(["hello world", "good bye"])
+    layer.adapt(np.array(["hello world", "good bye"]))
     words = keras.Input((), dtype="string", name="text")
     embedded = keras.layers.Embedding(50, 4)(layer(words))
     return keras.Model(words, keras.layers.Dense(1)(keras.layers.LSTM(4)(embedded)))

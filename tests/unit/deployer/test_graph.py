@@ -74,3 +74,53 @@ def test_a_function_is_no_way_round_the_list() -> None:
     meta.graph_def.node.add(name="r", op="ReadFile")
     with pytest.raises(ArtifactInvalid, match="ReadFile"):
         vet_graph(saved.SerializeToString())
+
+
+def with_table(file: str) -> tuple[Any, Any]:
+    """A graph whose initialisation fills a table from a file: an asset, by way of a function's argument."""
+    saved, meta = graph()
+    meta.graph_def.node.add(name="words", op="Const")
+    meta.graph_def.node.add(name="passwd", op="Const")
+    meta.asset_file_def.add(filename="words.txt").tensor_info.name = "words:0"
+    call = meta.graph_def.node.add(name="init", op="StatefulPartitionedCall", input=["x", file])
+    call.attr["f"].func.name = "initializer"
+    made = meta.graph_def.library.function.add()
+    made.signature.name = "initializer"
+    made.signature.input_arg.add(name="table")
+    made.signature.input_arg.add(name="path")
+    made.node_def.add(name="fill", op="InitializeTableFromTextFileV2", input=["table", "path"])
+    return saved, meta
+
+
+def test_a_vocabulary_that_is_an_asset_is_ordinary() -> None:
+    saved, _ = with_table("words")
+    assert vet_graph(saved.SerializeToString()) == 7
+
+
+def test_a_vocabulary_from_another_file_is_refused() -> None:
+    saved, _ = with_table("passwd")
+    with pytest.raises(ArtifactInvalid, match="call of 'initializer' that is no asset"):
+        vet_graph(saved.SerializeToString())
+
+
+def test_a_vocabulary_whose_path_a_function_makes_up_is_refused() -> None:
+    saved, meta = with_table("words")
+    meta.graph_def.library.function[-1].node_def[0].input[1] = "made:output:0"
+    with pytest.raises(ArtifactInvalid, match="function 'initializer'"):
+        vet_graph(saved.SerializeToString())
+
+
+def test_a_vocabulary_that_another_function_hands_on_is_refused() -> None:
+    saved, meta = with_table("words")
+    meta.graph_def.library.function[0].node_def.add(name="c", op="PartitionedCall").attr["f"].func.name = "initializer"
+    with pytest.raises(ArtifactInvalid, match="function 'serve'"):
+        vet_graph(saved.SerializeToString())
+
+
+def test_a_table_in_a_graph_of_the_first_generation_takes_assets_only() -> None:
+    saved, meta = with_table("words")
+    fill = meta.graph_def.node.add(name="fill", op="InitializeTableFromTextFile", input=["x", "words"])
+    assert vet_graph(saved.SerializeToString()) == 8
+    fill.input[1] = "passwd"
+    with pytest.raises(ArtifactInvalid, match="in the graph that is no asset"):
+        vet_graph(saved.SerializeToString())

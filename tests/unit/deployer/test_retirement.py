@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from roost.contracts.events import CustomerSignedUp, OperationReported
 from roost.contracts.rollout import Phase
-from roost.ports.ledger import OnboardingStage
 from tests.unit.deployer.world import World
 
 
@@ -14,7 +13,12 @@ def leave(world: World, customer: str = "ua") -> None:
     world.ledger.offboard(f"out-{customer}", customer, "moved away", at=world.clock.now())
 
 
-def test_what_was_live_leaves_every_node_and_the_customer_is_gone(world: World) -> None:
+def retired(world: World) -> list[str | None]:
+    told = [one.event.data for one in world.ledger.recent_events(limit=100)]
+    return [one.customer for one in told if isinstance(one, OperationReported) and one.what == "customer.retired"]
+
+
+def test_what_was_live_leaves_every_node_and_the_customer_is_retired(world: World) -> None:
     live = world.deploy()
     kept = world.deploy("dl")
     leave(world)
@@ -22,13 +26,7 @@ def test_what_was_live_leaves_every_node_and_the_customer_is_gone(world: World) 
     assert world.rollout(live).phase is Phase.ROLLED_BACK
     assert world.desired().model("ua.default") is None
     assert all(state.model("ua.default") is None for state in world.states())
-    row = world.ledger.onboarding("ua")
-    assert row is not None
-    assert row.stage is OnboardingStage.GONE
-    told = [one.event.data for one in world.ledger.recent_events(limit=100)]
-    assert [one.customer for one in told if isinstance(one, OperationReported) and one.what == "customer.retired"] == [
-        "ua"
-    ]
+    assert retired(world) == ["ua"]
     assert world.rollout(kept).phase is Phase.LIVE
     assert all(state.serves("dl.default", 1) for state in world.states())
 
@@ -39,9 +37,7 @@ def test_a_candidate_of_a_leaving_customer_is_cancelled(world: World) -> None:
     world.promoter.step()
     assert world.rollout(rollout_id).phase is Phase.CANCELLED
     world.run()
-    row = world.ledger.onboarding("ua")
-    assert row is not None
-    assert row.stage is OnboardingStage.GONE
+    assert retired(world) == ["ua"]
 
 
 def test_a_settled_model_of_a_leaving_customer_is_removed(world: World) -> None:
@@ -54,17 +50,23 @@ def test_a_settled_model_of_a_leaving_customer_is_removed(world: World) -> None:
     assert world.desired().models == ()
 
 
-def test_a_customer_is_not_gone_while_a_node_still_serves_them(world: World) -> None:
+def test_a_customer_is_not_retired_while_a_node_still_serves_them(world: World) -> None:
     world.deploy()
     world.pool.faults("default-2").hangs = True
     leave(world)
     world.run(20)
-    row = world.ledger.onboarding("ua")
-    assert row is not None
-    assert row.stage is OnboardingStage.LEAVING
+    assert retired(world) == []
     world.pool.faults("default-2").hangs = False
     world.clock.advance(20)
     world.run()
-    row = world.ledger.onboarding("ua")
-    assert row is not None
-    assert row.stage is OnboardingStage.GONE
+    assert retired(world) == ["ua"]
+
+
+def test_a_retirement_is_told_once_even_by_a_deployer_that_starts_anew(world: World) -> None:
+    world.deploy()
+    leave(world)
+    world.run()
+    world.start_deployer()
+    world.run()
+    assert retired(world) == ["ua"]
+    assert world.promoter.step().wait_seconds is None
