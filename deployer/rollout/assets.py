@@ -14,6 +14,7 @@ from roost.contracts.errors import ArtifactInvalid
 #: Operators that fill a table from a file: table and file name are their inputs.
 FROM_FILE: Final = frozenset({"InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
 _FILE_INPUT: Final = 1
+_READS: Final = frozenset({"ReadVariableOp", "VarIsInitializedOp"})
 
 
 def vet_tables(graph: Any) -> None:
@@ -22,7 +23,7 @@ def vet_tables(graph: Any) -> None:
     Raises:
         ArtifactInvalid: where that is anything but an asset of the artifact, handed over as it is.
     """
-    assets = {_node(one.tensor_info.name) for one in graph.asset_file_def}
+    assets = _assets(graph)
     for node in graph.graph_def.node:
         if node.op in FROM_FILE and _node(node.input[_FILE_INPUT]) not in assets:
             raise _refused("the graph")
@@ -30,6 +31,41 @@ def vet_tables(graph: Any) -> None:
         positions = list(_file_arguments(function))
         if positions:
             _vet_calls(graph, function.signature.name, positions, assets)
+
+
+def _assets(graph: Any) -> set[str]:
+    """Nodes that give the path of an asset: its constant, and reads of a variable that holds nothing else."""
+    constants = {_node(one.tensor_info.name) for one in graph.asset_file_def}
+    reads: dict[str, set[str]] = {}
+    for node in graph.graph_def.node:
+        if node.op == "ReadVariableOp":
+            reads.setdefault(_node(node.input[0]), set()).add(node.name)
+    found = set(constants)
+    for handle, readers in reads.items():
+        if _holds_only(graph, handle, constants):
+            found |= readers
+    return found
+
+
+def _holds_only(graph: Any, handle: str, constants: set[str]) -> bool:
+    """Whether everything that touches the variable reads it or assigns one of `constants`."""
+    library = [node for function in graph.graph_def.library.function for node in function.node_def]
+    every = [*graph.graph_def.node, *library]
+    made = next((node for node in graph.graph_def.node if node.name == handle and node.op == "VarHandleOp"), None)
+    if made is None:
+        return False
+    name = made.attr["shared_name"].s
+    if sum(node.op == "VarHandleOp" and node.attr["shared_name"].s == name for node in every) != 1:
+        # Another handle of the same name would be the same variable.
+        return False
+    for node in graph.graph_def.node:
+        if handle not in {_node(one) for one in node.input}:
+            continue
+        if node.op == "AssignVariableOp" and _node(node.input[1]) in constants:
+            continue
+        if node.op not in _READS:
+            return False
+    return True
 
 
 def _file_arguments(function: Any) -> Iterator[int]:

@@ -124,3 +124,40 @@ def test_a_table_in_a_graph_of_the_first_generation_takes_assets_only() -> None:
     fill.input[1] = "passwd"
     with pytest.raises(ArtifactInvalid, match="in the graph that is no asset"):
         vet_graph(saved.SerializeToString())
+
+
+def in_a_variable(assigned: str) -> tuple[Any, Any]:
+    """The same, with the asset's path kept in a variable, as Keras does."""
+    saved, meta = with_table("read")
+    meta.graph_def.node.add(name="v", op="VarHandleOp").attr["shared_name"].s = b"v"
+    meta.graph_def.node.add(name="assign", op="AssignVariableOp", input=["v", assigned])
+    meta.graph_def.node.add(name="there", op="VarIsInitializedOp", input=["v"])
+    meta.graph_def.node.add(name="read", op="ReadVariableOp", input=["v", "^assign"])
+    return saved, meta
+
+
+def test_a_vocabulary_whose_path_stands_in_a_variable_is_ordinary() -> None:
+    saved, _ = in_a_variable("words")
+    assert vet_graph(saved.SerializeToString()) > 8
+
+
+def test_a_variable_that_may_hold_another_path_is_refused() -> None:
+    saved, _ = in_a_variable("passwd")
+    with pytest.raises(ArtifactInvalid, match="no asset"):
+        vet_graph(saved.SerializeToString())
+
+
+def test_a_variable_that_another_handle_or_call_may_change_is_refused() -> None:
+    for name, operator in (("twin", "VarHandleOp"), ("call2", "PartitionedCall")):
+        saved, meta = in_a_variable("words")
+        node = meta.graph_def.node.add(name=name, op=operator, input=["v"])
+        node.attr["shared_name"].s = b"v"
+        with pytest.raises(ArtifactInvalid, match="no asset"):
+            vet_graph(saved.SerializeToString())
+
+
+def test_a_read_of_what_is_no_variable_is_refused() -> None:
+    saved, meta = with_table("read")
+    meta.graph_def.node.add(name="read", op="ReadVariableOp", input=["words"])
+    with pytest.raises(ArtifactInvalid, match="no asset"):
+        vet_graph(saved.SerializeToString())
