@@ -6,6 +6,7 @@ import logging
 import sys
 
 from pythonjsonlogger.json import JsonFormatter
+from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 
 def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
@@ -24,6 +25,8 @@ def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Where structlog is installed (Airflow brings it), retries would be printed to standard output, past all this.
+    set_on_retry_hooks([LoggingOnRetryHook])
     # Client libraries tell of every connection attempt at INFO; ours tell of what it means.
     for noisy in ("kafka", "google", "urllib3", "httpx", "httpcore", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
