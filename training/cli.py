@@ -71,7 +71,7 @@ def main() -> None:
     """Run a command. Exit code 78 where trying again cannot help, 75 where it may; the reason is one line."""
     logs.configure("training", level=roost_settings.load().log_level, form="text")
     for noisy in ("absl", "tensorflow"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         app()
     except RoostError as error:

@@ -20,7 +20,7 @@ from training.checks import check, split
 from training.cohort import Gathered, gather
 from training.datasets import Dataset
 from training.evaluation import evaluate
-from training.examples import Window
+from training.examples import TrainingRefused, Window
 from training.export import Artifact, complete_rows, record_holdout, record_requests, seal
 from training.models import Trainer
 from training.saved_model import Served, save
@@ -101,12 +101,14 @@ def _build(
     progress(f"training on {len(training)} rows until {training.window.end:%Y-%m-%d}")
     model = workshop.trainer.fit(training, schema, seed=seed)
     save(model, directory)
-    served = Served(directory)
-    answers = served.answer(later.features)[model.answer]
-    metrics = evaluate(schema, answers=answers, label=later.label, trained_label=training.label)
-    progress("later rows: " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
-    whole = complete_rows(later)
-    record_requests(directory, served, schema, whole)
+    with Served(directory) as served:
+        answers = served.answer(later.features)
+        if model.answer not in answers:
+            raise TrainingRefused(f"the model has no output {model.answer}; it has {', '.join(sorted(answers))}")
+        metrics = evaluate(schema, answers=answers[model.answer], label=later.label, trained_label=training.label)
+        progress("later rows: " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
+        whole = complete_rows(later)
+        record_requests(directory, served, schema, whole)
     record_holdout(directory, whole, seed=seed)
     window = request.window or gathered.examples.window
     facts = RunFacts(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from roost.contracts.manifest import SAVED_MODEL_NAME, SignatureSpec, TensorSpec
 from training.examples import Array, TrainingRefused
@@ -76,30 +76,47 @@ def ops(directory: Path) -> frozenset[str]:
 
 
 class Served:
-    """The exported model, loaded again: what is evaluated and recorded is what will be served."""
+    """The exported model, loaded as a model server loads it: what is evaluated and recorded is what will be served.
+
+    A server runs the graph in a session after the restore op; `tf.saved_model.load` follows the object graph instead
+    and can find variables that a server does not.
+    """
 
     def __init__(self, directory: Path) -> None:
-        """Load it. TensorFlow is imported here."""
+        """Load it. TensorFlow is imported here. `close` gives the memory back."""
         import tensorflow as tf
 
-        self._tf = tf
-        self._loaded = tf.saved_model.load(str(directory))
-        self._serve = self._loaded.signatures["serving_default"]
+        self._session = tf.compat.v1.Session(graph=tf.Graph())
+        with self._session.graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.loader.load(self._session, ["serve"], str(directory))
+        self._serve = meta_graph.signature_def["serving_default"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
 
     def answer(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs of ``serving_default`` by name.
 
         Raises:
-            TrainingRefused: the model does not take the data set's features; naming both.
+            TrainingRefused: the model does not take the data set's features, naming both; or it does not run.
         """
-        wanted = set(self._serve.structured_input_signature[1])
-        if wanted != set(inputs):
+        import tensorflow as tf
+
+        if set(self._serve.inputs) != set(inputs):
             raise TrainingRefused(
-                f"the model's serving_default takes {', '.join(sorted(wanted))}; "
+                f"the model's serving_default takes {', '.join(sorted(self._serve.inputs))}; "
                 f"the data set has {', '.join(sorted(inputs))}: name them alike"
             )
-        tensors = {name: self._tf.constant(column) for name, column in inputs.items()}
-        return {name: tensor.numpy() for name, tensor in self._serve(**tensors).items()}
+        outputs = {name: tensor.name for name, tensor in self._serve.outputs.items()}
+        feeds = {self._serve.inputs[name].name: column for name, column in inputs.items()}
+        try:
+            found: dict[str, Array] = self._session.run(outputs, feeds)
+        except (tf.errors.OpError, ValueError, TypeError) as error:
+            raise TrainingRefused(f"the exported model does not answer the data set's rows: {error}") from error
+        return found
 
 
 def _tensors(found: Mapping[str, Any]) -> tuple[TensorSpec, ...]:

@@ -38,7 +38,7 @@ class TabularClassifier:
         keras.utils.set_random_seed(seed)
         module = _module(schema.features, examples)
         encoded = module.encode(_tensors(examples.features)).numpy()
-        _learn(module.network(), encoded, examples.label, seed=seed)
+        module.take(_learnt(encoded, examples.label, seed=seed))
         return Exportable(
             module=module,
             signatures=_signatures(module, schema),
@@ -48,11 +48,22 @@ class TabularClassifier:
         )
 
 
-def _learn(core: Any, encoded: Array, label: Array, *, seed: int) -> None:
-    """Seeded passes over the rows with Adam. Keras' own `fit` would spend longer on its set-up than on the steps."""
+def _learnt(encoded: Array, label: Array, *, seed: int) -> list[Array]:
+    """Weights after seeded passes over the rows with Adam: kernel and bias of the hidden layer, then of the output.
+
+    Keras' own `fit` would spend longer on its set-up than on the steps.
+    """
     import keras
     import tensorflow as tf
 
+    penalty = keras.regularizers.L2(_PENALTY)
+    core = keras.Sequential(
+        [
+            keras.Input((encoded.shape[1],)),
+            keras.layers.Dense(_HIDDEN, activation="relu", kernel_regularizer=penalty),
+            keras.layers.Dense(1, kernel_regularizer=penalty),
+        ]
+    )
     batch = min(512, max(32, len(label) // 100))
     optimizer = keras.optimizers.Adam(_RATE * float(np.sqrt(batch / 64)))
     optimizer.build(core.trainable_variables)
@@ -70,6 +81,7 @@ def _learn(core: Any, encoded: Array, label: Array, *, seed: int) -> None:
         for start in range(0, max(1, len(order) - batch + 1), batch):
             chosen = order[start : start + batch]
             step(tf.constant(encoded[chosen]), tf.constant(label[chosen]))
+    return [np.asarray(weight) for weight in core.get_weights()]
 
 
 def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
@@ -95,19 +107,11 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
             columns = [examples.features[name] for name in self.numbers]
             self.mean = tf.constant([_mean(column) for column in columns], tf.float32)
             self.deviation = tf.constant([_deviation(column) for column in columns], tf.float32)
-            width = sum(layer.vocabulary_size() for layer in self.lookups.values()) + len(self.numbers)
-            penalty = keras.regularizers.L2(_PENALTY)
-            core = keras.Sequential(
-                [
-                    keras.Input((width,)),
-                    keras.layers.Dense(_HIDDEN, activation="relu", kernel_regularizer=penalty, name="hidden"),
-                    keras.layers.Dense(1, kernel_regularizer=penalty, name="logit"),
-                ],
-                name="core",
-            )
-            # TensorFlow's own variables are tracked; Keras' wrappers of them would be written a second time.
-            self.weights = [variable.value for variable in core.variables]
-            self.network = lambda: core
+            self.weights: list[Any] = []
+
+        def take(self, weights: list[Array]) -> None:
+            """Serve with these weights, as TensorFlow's own variables: Keras' wrappers do not survive every loader."""
+            self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
 
         def encode(self, raw: Mapping[str, Any]) -> Any:
             """One row of numbers for each request."""
@@ -120,7 +124,9 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
 
         def probability(self, raw: Mapping[str, Any]) -> Any:
             """Chance of label 1, one a row."""
-            return tf.sigmoid(self.network()(self.encode(raw), training=False))[:, 0]
+            kernel, bias, out_kernel, out_bias = self.weights
+            hidden = tf.nn.relu(tf.matmul(self.encode(raw), kernel) + bias)
+            return tf.sigmoid(tf.matmul(hidden, out_kernel) + out_bias)[:, 0]
 
     return Tabular()
 
