@@ -3,51 +3,18 @@
 The file is a TFRecord of PredictionLog messages, as TensorFlow Serving reads it.
 """
 
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
-import google_crc32c
 from google.protobuf.message import DecodeError
 
 from roost.adapters.tf_messages import prediction_log_pb2
 from serving.model_server.predict import predict
 from serving.model_server.servable import Servable
 from serving.model_server.statuses import Code, StatusError
+from serving.model_server.tfrecord import records
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000
-
-_HEADER = struct.Struct("<QI")
-_FOOTER = struct.Struct("<I")
-_MASK_DELTA = 0xA282EAD8
-
-
-def records(path: Path) -> Iterator[bytes]:
-    """Yield the records of a TFRecord file. Raises DATA_LOSS where it is cut short or a checksum does not match.
-
-    The format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
-    """
-    with path.open("rb") as file:
-        while header := file.read(_HEADER.size):
-            if len(header) < _HEADER.size or not _matches(header[:8], header[8:]):
-                raise _corrupted(path)
-            length, _ = _HEADER.unpack(header)
-            body = file.read(length)
-            checksum = file.read(_FOOTER.size)
-            if len(body) < length or len(checksum) < _FOOTER.size or not _matches(body, checksum):
-                raise _corrupted(path)
-            yield body
-
-
-def _matches(content: bytes, checksum: bytes) -> bool:
-    crc = google_crc32c.value(content)
-    masked = ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
-    return bool(_FOOTER.pack(masked) == checksum)
-
-
-def _corrupted(path: Path) -> StatusError:
-    return StatusError(Code.DATA_LOSS, f"Failed to read warmup records from {path}: corrupted record")
 
 
 def warm_up(servable: Servable, iterations: int) -> int:

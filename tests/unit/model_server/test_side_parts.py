@@ -1,0 +1,125 @@
+"""Metrics, side files, warm-up records, and what is read of a SavedModel, without TensorFlow."""
+
+from pathlib import Path
+
+import pytest
+
+from roost.adapters.tf_messages import meta_graph_pb2, saved_model_pb2
+from serving.model_server.metrics import Histogram, Metrics, exponential
+from serving.model_server.saved_model import initial_runs, read_meta_graph
+from serving.model_server.side_files import metrics_path
+from serving.model_server.statuses import Code, StatusError
+from serving.model_server.tfrecord import records
+
+#: Two records, "a" and "bc", as TensorFlow 2.21's TFRecordWriter wrote them.
+TF_RECORDS = bytes.fromhex("01000000000000000175de4161786ee428020000000000000078270b3462633433dba7")
+
+
+def test_a_record_file_of_tensorflow_is_read(tmp_path: Path) -> None:
+    """Record by record; an empty file has none."""
+    file = tmp_path / "records"
+    file.write_bytes(TF_RECORDS)
+    assert list(records(file)) == [b"a", b"bc"]
+    file.write_bytes(b"")
+    assert list(records(file)) == []
+
+
+@pytest.mark.parametrize("position", range(len(TF_RECORDS)))
+def test_a_damaged_record_file_is_told(tmp_path: Path, position: int) -> None:
+    """Any byte changed, and any cut that is not between two records."""
+    file = tmp_path / "records"
+    damaged = bytearray(TF_RECORDS)
+    damaged[position] ^= 1
+    whole_records = (0, TF_RECORDS.index(b"a") + 5)
+    for content in (bytes(damaged), *((TF_RECORDS[:position],) if position not in whole_records else ())):
+        file.write_bytes(content)
+        with pytest.raises(StatusError) as refused:
+            list(records(file))
+        assert refused.value.code is Code.DATA_LOSS
+
+
+def test_a_histogram_counts_cumulatively_up_to_infinity() -> None:
+    """Each bucket holds those below its limit; the last holds all."""
+    histogram = Histogram("h", ("model",), exponential(1, 2, 3))
+    for value in (0.5, 1.5, 3.0, 100.0):
+        histogram.add('a"b', value=value)
+    assert list(histogram.lines()) == [
+        r'h_bucket{model="a\"b",le="1"} 1',
+        r'h_bucket{model="a\"b",le="2"} 2',
+        r'h_bucket{model="a\"b",le="4"} 3',
+        r'h_bucket{model="a\"b",le="+Inf"} 4',
+        r'h_sum{model="a\"b"} 105',
+        r'h_count{model="a\"b"} 4',
+    ]
+
+
+def test_the_page_has_a_type_line_for_each_metric() -> None:
+    """Counters by their official names, without `_total`."""
+    metrics = Metrics()
+    metrics.request_count.add("m", "OK")
+    page = metrics.page()
+    assert "# TYPE :tensorflow:serving:request_count counter" in page
+    assert ':tensorflow:serving:request_count{model_name="m",status="OK"} 1' in page
+    assert page.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('prometheus_config { enable: true path: "/m" }', "/m"),
+        ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics"),
+        ('prometheus_config { path: "/m" }', ""),
+        ("", ""),
+    ],
+)
+def test_the_metrics_page_is_where_the_monitoring_config_says(tmp_path: Path, text: str, path: str) -> None:
+    """Only where it is switched on."""
+    file = tmp_path / "monitoring.config"
+    file.write_text(text)
+    assert metrics_path(str(file)) == path
+
+
+def test_a_monitoring_config_with_a_typo_is_refused_by_name(tmp_path: Path) -> None:
+    """Naming file and field."""
+    file = tmp_path / "monitoring.config"
+    file.write_text("prometheus_config { enabled: true }")
+    with pytest.raises(StatusError, match=r"monitoring.config.*enabled"):
+        metrics_path(str(file))
+
+
+def test_a_saved_model_is_found_by_its_tags(tmp_path: Path) -> None:
+    """Exactly those; a file that is none, or none at all, is refused by path."""
+    with pytest.raises(StatusError, match=f"Could not find SavedModel .pb or .pbtxt at supplied .*{tmp_path}"):
+        read_meta_graph(tmp_path, ["serve"])
+    model = saved_model_pb2.SavedModel()
+    for tags in (["serve", "gpu"], ["serve"]):
+        model.meta_graphs.add().meta_info_def.tags.extend(tags)
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
+    assert read_meta_graph(tmp_path, ["serve"]).meta_info_def.tags == ["serve"]
+    with pytest.raises(StatusError, match=r"Could not find meta graph def matching supplied tags: \{ train \}"):
+        read_meta_graph(tmp_path, ["train"])
+    (tmp_path / "saved_model.pb").write_bytes(b"\xff\xff")
+    with pytest.raises(StatusError) as refused:
+        read_meta_graph(tmp_path, ["serve"])
+    assert refused.value.code is Code.DATA_LOSS
+
+
+def test_variables_are_restored_before_tables_are_filled(tmp_path: Path) -> None:
+    """Each with the assets of this very directory; without an index of variables nothing is restored."""
+    meta_graph = meta_graph_pb2.MetaGraphDef()
+    meta_graph.saver_def.filename_tensor_name = "file:0"
+    meta_graph.saver_def.restore_op_name = "restore"
+    meta_graph.signature_def["__saved_model_init_op"].outputs["__saved_model_init_op"].name = "init:0"
+    asset = meta_graph.asset_file_def.add(filename="words.txt")
+    asset.tensor_info.name = "words:0"
+    words = {"words:0": str(tmp_path / "assets" / "words.txt")}
+    (only,) = initial_runs(tmp_path, meta_graph)
+    assert (only.targets, only.feeds) == (("init",), words)
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "variables" / "variables.index").touch()
+    restore, init = initial_runs(tmp_path, meta_graph)
+    assert (restore.targets, restore.feeds) == (
+        ("restore",),
+        {"file:0": str(tmp_path / "variables/variables"), **words},
+    )
+    assert init.targets == ("init",)
