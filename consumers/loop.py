@@ -162,9 +162,8 @@ def opened(delivery: Delivery) -> Event:
     event = decode(delivery.value, delivery.headers)
     if event.topic != delivery.topic:
         raise InvalidEvent(f"{event.type} belongs on topic {event.topic}, and came on {delivery.topic}")
-    for name, text in (("id", event.id), ("source", event.source), ("subject", event.subject)):
-        if len(text) > _MAX_ATTRIBUTE:
-            raise InvalidEvent(f"the event's {name} has {len(text)} characters; at most {_MAX_ATTRIBUTE} are allowed")
+    for name in ("id", "source", "subject", "traceparent"):
+        _check_attribute(name, getattr(event, name) or "")
     if delivery.key is None or delivery.key != event.subject.encode():
         raise InvalidEvent(
             f"the message's key {(delivery.key or b'')[:80]!r} is not the event's subject {event.subject[:80]!r}"
@@ -173,6 +172,14 @@ def opened(delivery: Delivery) -> Event:
     if customer is not None and customer != event.subject:
         raise InvalidEvent(f"the event's subject {event.subject[:80]!r} is not its customer {customer!r}")
     return event
+
+
+def _check_attribute(name: str, text: str) -> None:
+    if len(text) > _MAX_ATTRIBUTE:
+        raise InvalidEvent(f"the event's {name} has {len(text)} characters; at most {_MAX_ATTRIBUTE} are allowed")
+    if not text.isascii() or not text.isprintable():
+        # CloudEvents allows more; lone surrogates and NUL, which no database takes, are in what it does.
+        raise InvalidEvent(f"the event's {name} {text[:80]!r} has characters outside printable ASCII")
 
 
 def identity(event: Event) -> str:

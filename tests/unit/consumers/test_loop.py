@@ -101,6 +101,19 @@ def test_structured_mode_is_accepted(world: World) -> None:
     assert world.ledger.onboarding("acme") is not None
 
 
+@pytest.mark.parametrize("attribute", ["id", "source", "subject", "traceparent"])
+@pytest.mark.parametrize("text", ["\ud800", "a\u0000b"])
+def test_text_that_no_database_takes_is_poison(world: World, attribute: str, text: str) -> None:
+    document = {
+        "specversion": "1.0", "id": "e1", "type": "roost.customer.signed_up.v1", "source": "crm", "subject": "acme",
+        "time": "2026-01-01T00:00:00Z", "data": {"customer": "acme"}, attribute: text,
+    }  # fmt: skip
+    headers = [("content-type", b"application/cloudevents+json")]
+    world.bus.put("customers", 0, b"acme", json.dumps(document).encode(), headers)
+    world.loop().step(STOP)
+    assert f"{attribute} {text!r}" in world.dead()[0]
+
+
 def test_what_cannot_be_handled_now_comes_again_in_order_and_is_never_buried(world: World) -> None:
     failures = [DatabaseUnavailable("away")] * 3
     seen: list[str] = []
