@@ -70,10 +70,15 @@ def buttons(console: Console, caller: Caller, offers: Sequence[Command], target:
 
 
 def _opener(console: Console, caller: Caller, command: Command, target: Target) -> Callable[[], None]:
+    asking: list[_Dialog] = []
+
     def opened() -> None:
+        if asking and asking[0].is_open:
+            return
         # At the root of the page: what is around the button may be drawn again while a person types.
         with ui.context.client.content:
-            _Dialog(console, caller, command, target).open()
+            asking[:] = [_Dialog(console, caller, command, target)]
+        asking[0].open()
 
     return opened
 
@@ -85,12 +90,12 @@ class _Dialog:
         self._console, self._caller, self._command, self._target = console, caller, command, target
         # Made once: pressing the button twice is one command.
         self._key = str(uuid.uuid4())
-        with ui.dialog() as self._dialog, ui.card().style("width: 460px; max-width: 92vw"):
+        with ui.dialog() as self._dialog, ui.card().style("width: 460px; max-width: 92vw") as card:
+            card.on("keydown.ctrl.enter", self._send)
             tag("h2", f"{_title(command)} {target.label}?")
             tag("p", _MEANING.get(command, ""), "r-soft r-small q-ma-none")
             self._reason = ui.textarea("Reason", placeholder="Kept for ever, with your name")
             self._reason.props("outlined autogrow autofocus maxlength=2000").classes("w-full")
-            self._reason.on("keydown.ctrl.enter", self._send)
             self._actor: ui.input | None = None
             if not caller.verified:
                 self._actor = ui.input("Your name", value=caller.name).props("outlined dense").classes("w-full")
@@ -105,6 +110,10 @@ class _Dialog:
 
     def open(self) -> None:
         self._dialog.open()
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._dialog.value)
 
     async def _send(self) -> None:
         reason = (self._reason.value or "").strip()

@@ -1,0 +1,131 @@
+"""The pages in a real browser: what an on-call engineer sees and does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+pytest.importorskip("playwright", reason="the browser's driver is not installed: the group `dev` has it")
+from playwright.sync_api import expect
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test if its scripts fail, or if it asks any other machine for anything."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    errors: list[str] = []
+    hosts: set[str] = set()
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("request", lambda request: hosts.add(httpx.URL(request.url).host))
+    yield opened
+    opened.close()
+    assert not errors
+    assert hosts <= {"127.0.0.1", ""}
+
+
+def test_the_list_shows_every_rollout_and_narrows_by_filter_and_search(page: Page, console: str):
+    page.goto(console)
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(14)
+    page.get_by_role("button", name="needs a person").click()
+    expect(rows).to_have_count(2)
+    page.get_by_role("button", name="all").click()
+    expect(rows).to_have_count(14)
+    page.keyboard.press("/")
+    expect(page.get_by_label("Customer id")).to_be_focused()
+    page.keyboard.type("ev")
+    expect(rows).to_have_count(2)
+    expect(page.locator("tbody tr td:first-child")).to_have_text(["ev", "ev"])
+    expect(page).to_have_url(f"{console}/?customer=ev")
+    page.reload()
+    expect(page.locator("tbody tr td:first-child")).to_have_text(["ev", "ev"])
+
+
+def test_a_rollout_is_approved_by_keyboard_with_a_reason_and_the_page_follows(page: Page, fresh_console: str):
+    page.goto(f"{fresh_console}/?customer=9e")
+    page.get_by_role("link", name="sanity: Only 6 rows").click()
+    page.get_by_text("awaiting approval").first.wait_for()
+    page.get_by_role("button", name="Approve").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Reason")).to_be_focused()
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("Say why").wait_for()
+    page.get_by_label("Reason").fill("a cohort model is good enough")
+    page.keyboard.press("Control+Enter")
+    page.get_by_text("approved: 9e.default version 1 is LIVE").wait_for()
+    page.get_by_text("answers with it").nth(2).wait_for()
+    assert page.get_by_role("button", name="Roll back").is_visible()
+    (row, *_) = httpx.get(f"{fresh_console}/api/v1/commands", trust_env=False).json()
+    assert (row["command"], row["reason"]) == ("approve", "a cohort model is good enough")
+
+
+def test_a_change_made_elsewhere_appears_without_reloading_and_a_reason_being_typed_survives(page: Page, fresh_console: str):
+    page.goto(f"{fresh_console}/?customer=9e")
+    page.get_by_role("link", name="sanity: Only 6 rows").click()
+    page.get_by_role("button", name="Reject").click()
+    page.get_by_label("Reason").fill("half a sentence")
+    body = {"command": "approve", "customer": "9e", "reason": "a colleague was quicker"}
+    assert httpx.post(f"{fresh_console}/api/v1/commands?wait=10", json=body, trust_env=False).status_code == 200
+    page.locator(".r-chip.r-good", has_text="live").wait_for()
+    assert page.get_by_label("Reason").input_value() == "half a sentence"
+
+
+def test_the_verdict_table_has_each_checks_sentence_and_numbers(page: Page, console: str):
+    page.goto(f"{console}/?customer=dl")
+    page.get_by_role("link", name="sanity: 128 of 128").click()
+    row = page.locator("tr", has_text="non finite")
+    row.wait_for()
+    assert "128 of 128 answers are NaN" in row.inner_text()
+    assert row.locator("td.num").first.inner_text() == "128"
+
+
+def test_the_fleet_shows_each_node_and_a_freeze_asks_why(page: Page, fresh_console: str):
+    page.goto(f"{fresh_console}/fleet")
+    page.get_by_text("3 of 3 nodes serve it").wait_for()
+    page.get_by_role("link", name="ua.default").wait_for()
+    page.get_by_role("button", name="Freeze").click()
+    page.get_by_label("Reason").fill("change night")
+    page.get_by_role("button", name="Freeze").last.click()
+    page.get_by_text("freeze done").wait_for()
+
+
+def test_why_is_a_page_too(page: Page, console: str):
+    page.goto(f"{console}/customers/dl")
+    page.get_by_text("From event to answer").wait_for()
+    page.get_by_text("The newest, version 1, is REJECTED").wait_for()
+    assert page.get_by_text('roost train dl --reason "…"').is_visible()
+
+
+def test_where_nothing_has_happened_the_pages_say_how_to_begin(page: Page, empty_console: str):
+    page.goto(empty_console)
+    page.get_by_text("roost signup ua").wait_for()
+    page.goto(f"{empty_console}/customers/zz")
+    page.get_by_text("roost signup zz").wait_for()
+    page.goto(f"{empty_console}/rollouts/none")
+    page.get_by_text("There is no such rollout").wait_for()
+    page.goto(f"{empty_console}/events")
+    page.get_by_text("No events yet").wait_for()
+    page.goto(f"{empty_console}/commands")
+    page.get_by_text("Nobody has asked for anything yet").wait_for()
+
+
+def test_dark_and_light_are_chosen_and_kept(page: Page, console: str):
+    page.emulate_media(color_scheme="light")
+    page.goto(f"{console}/fleet")
+    page.get_by_label("Switch between dark and light").click()
+    page.locator("body.body--dark").wait_for()
+    page.goto(f"{console}/events")
+    page.locator("body.body--dark").wait_for()
+
+
+def test_swagger_describes_the_api_without_any_other_machine(page: Page, empty_console: str):
+    page.goto(f"{empty_console}/docs")
+    page.get_by_text("/api/v1/why/{customer}").wait_for()
