@@ -209,11 +209,11 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "rollback": _on_rollout(
         Command.ROLLBACK, "Flip back to the previous version, and refuse this artifact from then on."
     ),
-    "promote": _on_rollout(Command.PROMOTE, "Promote now, without waiting for the rest of the canary or of a freeze."),
+    "promote": _on_rollout(Command.PROMOTE, "Let a waiting or halted rollout go on, whatever is frozen."),
     "retry": _on_rollout(Command.RETRY, "Try a halted rollout's last step again."),
     "release": release,
     "freeze": _on_scope(Command.FREEZE, "Promote nothing until the thaw; what is live stays live."),
-    "thaw": _on_scope(Command.THAW, "End a freeze; of what waited only the newest per customer goes on."),
-    "pause": _on_scope(Command.PAUSE, "Let the deployer take no further step."),
+    "thaw": _on_scope(Command.THAW, "End a freeze."),
+    "pause": _on_scope(Command.PAUSE, "Take no rollout to the canary until the resume."),
     "resume": _on_scope(Command.RESUME, "End a pause."),
 }

@@ -16,7 +16,11 @@ from tests.console.world import AIRLINES, World
 
 def build(clock: Clock | None = None) -> World:
     """A dozen rollouts, every phase at least once, an unfinished signup, a freeze, a quarantine, commands."""
-    world = World.empty(clock)
+    return fill(World.empty(clock))
+
+
+def fill(world: World) -> World:
+    """The same, written into this world."""
     for order, customer in enumerate(AIRLINES):
         world.sign_up(customer, order * 40.0)
     _settled_and_live(world)

@@ -25,7 +25,7 @@ class SmallDeployer:
         self._world = world
 
     def run(self, stop: threading.Event) -> None:
-        wakeups = self._world.ledger.wakeups()
+        wakeups = self._world.listen()
         while not stop.is_set():
             for row in self._world.ledger.open_commands(10):
                 self.handle(row)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from deployer.console.sources import TRAINING_DAG, Sources
+from deployer.console.sources import TRAINING_DAG, ConsoleLedger, Sources
 from roost.adapters.in_memory.ledger import InMemoryLedger
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.in_memory.serving import InMemoryPool
@@ -21,7 +21,7 @@ from roost.contracts.events import CustomerSignedUp, RolloutChanged
 from roost.contracts.ids import desired_object
 from roost.contracts.rollout import Phase, Rollout, Transition
 from roost.ports.clock import Clock, SystemClock
-from roost.ports.ledger import Change, OnboardingStage
+from roost.ports.ledger import Change, OnboardingStage, Wakeups
 from roost.ports.serving import NodeAddress
 from tests.console.verdicts import passed
 
@@ -37,12 +37,13 @@ class World:
     """The parts, and shortcuts to write history into them."""
 
     clock: Clock
-    ledger: InMemoryLedger
+    ledger: ConsoleLedger
     store: InMemoryObjectStore
     pool: InMemoryPool
     pools: Pools
     workflow: InMemoryWorkflow
     start: datetime
+    listen: Callable[[], Wakeups]
     generation: int = 0
 
     @classmethod
@@ -50,9 +51,11 @@ class World:
         clock = clock or SystemClock()
         store = InMemoryObjectStore()
         pool = InMemoryPool(store, clock, check_artifacts=False)
+        ledger = InMemoryLedger(clock)
         return cls(
             clock=clock,
-            ledger=InMemoryLedger(clock),
+            ledger=ledger,
+            listen=ledger.wakeups,
             store=store,
             pool=pool,
             pools=Pools(pool, InMemoryPool(store, clock, pool="canary", nodes=1, check_artifacts=False)),
@@ -70,7 +73,7 @@ class World:
             workflow=self.workflow,
             clock=self.clock,
             pools=("default", "canary"),
-            wakeups=self.ledger.wakeups,
+            wakeups=self.listen,
         )
 
     def sign_up(

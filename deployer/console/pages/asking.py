@@ -39,7 +39,7 @@ _MEANING: Final = {
     Command.RETRY: "The step that failed is tried once more.",
     Command.RELEASE: "The artifact may be deployed again.",
     Command.FREEZE: "Nothing of this scope is promoted until the thaw. What is live stays live.",
-    Command.THAW: "What waited goes on; of each customer only the newest.",
+    Command.THAW: "What waited for it goes on.",
 }
 _RISKY: Final = frozenset({Command.ROLLBACK, Command.REJECT})
 

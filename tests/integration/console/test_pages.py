@@ -67,7 +67,9 @@ def test_a_rollout_is_approved_by_keyboard_with_a_reason_and_the_page_follows(pa
     assert (row["command"], row["reason"]) == ("approve", "a cohort model is good enough")
 
 
-def test_a_change_made_elsewhere_appears_without_reloading_and_a_reason_being_typed_survives(page: Page, fresh_console: str):
+def test_a_change_made_elsewhere_appears_without_reloading_and_a_reason_being_typed_survives(
+    page: Page, fresh_console: str
+):
     page.goto(f"{fresh_console}/?customer=9e")
     page.get_by_role("link", name="sanity: Only 6 rows").click()
     page.get_by_role("button", name="Reject").click()

@@ -145,6 +145,6 @@ async def test_draining_ends_a_wait_at_once(world: World):
 
 
 async def _accepted(world: World) -> None:
-    wakeups = world.ledger.wakeups()
+    wakeups = world.listen()
     while not world.ledger.open_commands(1):
         await asyncio.to_thread(wakeups.wait, 0.2)

@@ -60,8 +60,8 @@ async def test_an_outage_of_the_database_keeps_the_stream_and_its_place(world: W
                 raise DatabaseUnavailable("PostgreSQL does not\nanswer")
             return super().recent_events(limit=limit, after=after)
 
-    world.ledger = Flaky(world.clock)
-    feed, reader = Feed(world.ledger.wakeups, world.clock), Reader(world.sources)
+    flaky = world.ledger = Flaky(world.clock)
+    feed, reader = Feed(flaky.wakeups, world.clock), Reader(world.sources)
     feed.start()
     try:
         lines = stream.follow(reader, feed, 0)
@@ -83,7 +83,7 @@ async def test_the_feed_says_while_it_cannot_listen_and_recovers(world: World):
         if failures:
             failures -= 1
             raise DatabaseUnavailable("no listener")
-        return world.ledger.wakeups()
+        return world.listen()
 
     clock = ManualClock()
     feed = Feed(flaky, clock)
