@@ -107,7 +107,7 @@ class DesiredWatch:
 
     def nudge(self, generation: int) -> None:
         """Look now, if that generation is news."""
-        if generation > self.current.generation:
+        if generation > self.current.generation or self.error is not None:
             self._nudged.set()
 
     def look(self, *, unasked: bool) -> bool:

@@ -12,15 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pydantic import ValidationError
-
 from roost.adapters.tf_serving import ReloadTimedOut
 from roost.contracts.acks import NodeState
-from roost.contracts.desired import DesiredState
 from roost.contracts.errors import ModelServerUnavailable
 from serving.node.ack import Board, count, models_of
 from serving.node.desired import DesiredWatch
-from serving.node.files import write_atomically
 from serving.node.gateway import Gateway
 from serving.node.intake import Intake
 from serving.node.labels import Labeller
@@ -28,6 +24,8 @@ from serving.node.layout import Layout
 from serving.node.loading import Loader, Parts
 from serving.node.memory import MemoryMeter
 from serving.node.model_config import ModelEntry
+from serving.node.pulse import Pulse
+from serving.node.remembrance import Remembrance
 from serving.node.supervision import Supervisor, Tended
 from serving.node.turnover import Phase, Turnover
 
@@ -60,9 +58,10 @@ class Engine:
         self._watch = watch
         self._intake = intake
         self._identity = identity
-        self._layout = layout
+        self._remembrance = Remembrance(layout.good)
         self._supervisor = Supervisor(parts.server, parts.clock, self._boot)
         self._loader = Loader(parts)
+        self._pulse = Pulse(parts)
         self._labeller = Labeller(parts)
         self._turnover = Turnover(gateway, parts.clock)
         self._memory = MemoryMeter()
@@ -71,7 +70,6 @@ class Engine:
         #: Seconds since the server was last asked to load something that is still loading.
         self._loading: float | None = None
         self._unanswered = 0
-        self._good: DesiredState | None = None
         self.board = Board(self._state())
 
     def wake(self) -> None:
@@ -116,7 +114,7 @@ class Engine:
             self._turnover.returned()
         self.publish()
         if judged:
-            self._keep_good()
+            self._remembrance.keep(self._parts.holdings)
         return self._pause()
 
     def publish(self) -> None:
@@ -129,15 +127,8 @@ class Engine:
 
     def seed(self) -> None:
         """Begin with what an earlier life of the node had proved."""
-        try:
-            good = DesiredState.decoded(self._layout.good.read_bytes())
-        except FileNotFoundError:
-            good = DesiredState.empty(self._identity.pool)
-        except (OSError, ValidationError) as error:
-            log.warning("%s is not used: %s", self._layout.good, error, extra={"action": "seed"})
-            good = DesiredState.empty(self._identity.pool)
         now = self._parts.clock.monotonic()
-        self._parts.holdings.seed(good, self._parts.cache, now=now)
+        self._remembrance.recall(self._parts.holdings, self._parts.cache, now=now)
         self._parts.holdings.take_up(self._watch.current, now=now)
 
     def _boot(self) -> Sequence[ModelEntry]:
@@ -170,7 +161,7 @@ class Engine:
         self._loader.start()
         self._loading = self._loader.watch()
         self._labeller.move()
-        if self._labeller.error is not None:
+        if self._labeller.error is not None or not self._pulse.beat():
             self._loader.audit()
         if self._labeller.unload():
             self._memory.unloaded()
@@ -190,19 +181,8 @@ class Engine:
     def _judge(self) -> bool:
         if not (self._up and self._parts.holdings.settled() and self._watch.answered):
             return False
-        self._served = self._served or not any(
-            held.retry_at is not None for held in self._parts.holdings if held.wanted
-        )
+        self._served = self._served or not any(held.ours_to_blame for held in self._parts.holdings if held.wanted)
         return True
-
-    def _keep_good(self) -> None:
-        good = self._parts.holdings.good()
-        if good != self._good:
-            try:
-                write_atomically(self._layout.good, good.encoded())
-            except OSError as error:
-                log.warning("%s is not kept: %s", self._layout.good, error.strerror, extra={"action": "keep_good"})
-            self._good = good
 
     def _served_once(self) -> bool:
         # A new node's gateway starts when there is something behind it; later it stays, and bridges short gaps.

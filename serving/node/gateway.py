@@ -97,11 +97,14 @@ class EnvoyGateway:
 
     def _start(self, now: float) -> None:
         file = self._config.work_dir / "envoy.json"
-        write_atomically(file, render(self._config).encode())
-        self._config.admin_socket.unlink(missing_ok=True)
-        self._started_at, self._ready = now, False
         log_file = self._config.work_dir.parent / "logs" / "gateway.log"
-        self._child = Child(command(self._program, file), log=log_file, on_exit=self.on_exit)
+        self._started_at, self._ready = now, False
+        try:
+            write_atomically(file, render(self._config).encode())
+            self._config.admin_socket.unlink(missing_ok=True)
+            self._child = Child(command(self._program, file), log=log_file, on_exit=self.on_exit)
+        except OSError as error:
+            self._failed("not_started", str(error))
 
     def _failed(self, cause: str, detail: str) -> None:
         now = self._clock.monotonic()

@@ -41,6 +41,8 @@ class Held:
     #: Failed downloads so far, and when to try again; None where trying again would not help.
     attempts: int = 0
     retry_at: float | None = None
+    #: It is only this node, or only for now, that cannot have it: a node that starts so must not be ready.
+    ours_to_blame: bool = False
 
     @property
     def key(self) -> Key:

@@ -34,6 +34,10 @@ class ServerFaults:
     hangs: int = 0
     #: Labels are taken and not followed.
     ignores_labels: bool = False
+    #: It runs, and answers nothing until it is replaced.
+    deaf: bool = False
+    #: Starts that will fail.
+    cannot_start: int = 0
     #: It ends at once when started on any model.
     dies_at_boot: bool = False
 
@@ -62,7 +66,11 @@ class InMemoryModelServer:
 
     def start(self, entries: Sequence[ModelEntry]) -> None:
         """A fresh one, with these models."""
+        if self.faults.cannot_start:
+            self.faults.cannot_start -= 1
+            raise OSError("no space left")
         self.starts += 1
+        self.faults.deaf = False
         self._running = not (self.faults.dies_at_boot and entries)
         self._states.clear()
         self._labels.clear()
@@ -154,7 +162,7 @@ class InMemoryModelServer:
         return LoadStatus(state=LoadState.AVAILABLE)
 
     def _check_running(self) -> None:
-        if not self._running:
+        if not self._running or self.faults.deaf:
             raise ModelServerUnavailable("the model server is not running")
 
 

@@ -6,11 +6,11 @@ import logging
 from typing import Final
 
 from roost.contracts.acks import VersionState
-from roost.contracts.errors import Retryable, RoostError
+from roost.contracts.errors import Retryable, RoostError, StorageUnavailable
 from roost.ports.clock import Clock
 from serving.node.cache import DiskCache
 from serving.node.holdings import Held, Holdings
-from serving.node.sync import Downloads
+from serving.node.sync import DiskTrouble, Downloads
 
 log = logging.getLogger(__name__)
 
@@ -54,10 +54,11 @@ class Intake:
 
     def _ended(self, held: Held, error: RoostError | None) -> None:
         if error is None and self._cache.holds(held.key, held.entry.digest):
-            held.state, held.error = VersionState.LOADING, None
+            held.state, held.error, held.ours_to_blame = VersionState.LOADING, None, False
             return
         held.attempts += 1
         retry_at = self._clock.monotonic() + min(_LONGEST, _FIRST * 2.0 ** (held.attempts - 1))
+        held.ours_to_blame = isinstance(error, StorageUnavailable | DiskTrouble)
         text = str(error or "it was downloaded for another digest")
         if isinstance(error, Retryable) and held.attempts < _PATIENCE:
             held.error, held.retry_at = text, retry_at

@@ -89,10 +89,14 @@ class Loader:
         Raises:
             ModelServerUnavailable: the server is gone.
         """
-        for held in self._parts.holdings:
-            if held.proven and held.loaded and not self._is_available(held):
-                held.state, held.loaded = VersionState.LOADING, False
-                log.warning("%s version %d was lost", *held.key, extra={"action": "version_lost", "model": held.name})
+        proven = [held for held in self._parts.holdings if held.proven and held.loaded]
+        lost = [held for held in proven if not self._is_available(held)]
+        for held in lost:
+            held.state, held.loaded = VersionState.LOADING, False
+            log.warning("%s version %d was lost", *held.key, extra={"action": "version_lost", "model": held.name})
+        if lost:
+            # A list that still names it would change nothing: it leaves the list, and comes again.
+            self._reload()
 
     def blame(self, suspects: list[Held], what: str) -> None:
         """The server died or hung while these were loading: a single one is guilty, several are tried one by one."""

@@ -21,6 +21,8 @@ from serving.node.model_config import ModelEntry, render, render_text
 
 #: How long one look may wait for a server that is starting. Seconds.
 _CONNECT_SECONDS: Final = 0.05
+#: How long a prediction or a status may take. Beyond it the server counts as not answering.
+_ANSWER_SECONDS: Final = 10.0
 _MONITORING: Final = b'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
 
 
@@ -144,11 +146,11 @@ class TfModelServer:
 
     def status(self, name: str, version: int) -> LoadStatus | None:
         """State of one version."""
-        return self._connection().status(name, version, deadline=10)
+        return self._connection().status(name, version, deadline=_ANSWER_SECONDS)
 
     def predict(self, name: str, inputs: Tensors, *, version: int | None, signature: str) -> Answer:
         """One prediction."""
-        return self._connection().predict(name, inputs, version=version, signature=signature, deadline=30)
+        return self._connection().predict(name, inputs, version=version, signature=signature, deadline=_ANSWER_SECONDS)
 
     def _flags(self) -> list[str]:
         return [

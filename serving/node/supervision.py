@@ -99,7 +99,11 @@ class Supervisor:
         versions = sum(len(entry.versions) for entry in self.booted)
         self._boot_deadline = now + _BOOT_SECONDS + _BOOT_SECONDS_PER_VERSION * versions
         self._started_at = now
-        self._server.start(self.booted)
+        try:
+            self._server.start(self.booted)
+        except OSError as error:
+            # A full disk, or no memory for one more process: it may pass, and the node goes on saying so.
+            self._gone("not_started", str(error))
 
     def _gone(self, cause: str, detail: str) -> Tended:
         ran = self._clock.monotonic() - (self._started_at or 0.0) if self._up else 0.0

@@ -260,3 +260,59 @@ def test_a_disk_that_refuses_leaves_the_old_state_serving(node: Node):
     node.layout.incoming.mkdir()
     node.quiet(30)
     assert node.state.serves(UA, 2)
+
+
+def test_a_server_that_stops_answering_is_replaced_though_nobody_asked_for_a_change(node: Node):
+    serving(node, 1)
+    node.server.faults.deaf = True
+    node.quiet(30)
+    assert node.state.restarts == 1
+    assert node.settle().serves(UA, 1)
+
+
+def test_a_version_lost_while_nothing_changes_is_found_and_loaded_again(node: Node):
+    serving(node, 1)
+    node.server.lose((UA, 1))
+    node.quiet(20)
+    assert (UA, 1) in node.server.loaded
+    assert node.state.serves(UA, 1)
+    assert node.state.restarts == 0
+
+
+def test_an_idle_server_is_asked_too(node: Node):
+    node.look()
+    node.settle()
+    node.server.faults.deaf = True
+    node.quiet(30)
+    assert node.state.restarts == 1
+
+
+def test_a_generation_that_cannot_be_kept_is_not_taken_up(node: Node):
+    serving(node, 1)
+    node.layout.desired.unlink()
+    node.layout.desired.mkdir()
+    node.desire({UA: ([1], {"stable": 1})}, generation=5)
+    node.step(2)
+    assert node.state.generation == 1
+    assert "generation 5 cannot be kept" in node.state.error
+    node.layout.desired.rmdir()
+    node.look()
+    node.step(2)
+    assert node.state.generation == 5
+
+
+def test_one_missing_artifact_does_not_keep_a_new_node_from_serving_the_others(node: Node):
+    node.put(UA, 1)
+    node.desire({UA: ([1], {"stable": 1}), AA: ([9], {"stable": 9})})
+    assert node.settle().serves(UA, 1)
+    assert node.state.ready
+
+
+def test_a_child_that_cannot_be_started_is_tried_again(node: Node):
+    node.put(UA, 1)
+    node.server.faults.cannot_start = 3
+    node.desire({UA: ([1], {"stable": 1})})
+    node.step()
+    assert "not_started: no space left" in node.state.error
+    assert node.settle().serves(UA, 1)
+    assert node.state.restarts == 3
