@@ -88,7 +88,7 @@ class Worker:
         return replace(row, stage=OnboardingStage.TRAINING, error=None, next_attempt_at=None)
 
     def _retire(self, row: Onboarding) -> Onboarding:
-        conf = {"customer_id": row.customer, "model": row.model, "reason": row.reason or "offboarded"}
+        conf = {"customer_id": row.customer, "reason": row.reason or "offboarded"}
         retirement = run_id("retire", row.customer, row.event_id)
         run = self.workflow.start(RETIRE_DAG, retirement, conf, note=f"{row.name or row.customer} left.")
         soon = self.clock.now() + timedelta(seconds=_LOOK_AGAIN)

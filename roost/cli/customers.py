@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 
 from roost import settings
 from roost.contracts.cloudevents import Event
-from roost.contracts.errors import NotFound
+from roost.contracts.errors import NotFound, Permanent
 from roost.contracts.events import (
     CUSTOMER_OFFBOARDED,
     CUSTOMER_SIGNED_UP,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from roost.ports.ledger import Onboarding
 
 PANEL = "Customers"
+_WINDOW = re.compile(r"\d{4}-\d{2}-\d{2}:\d{4}-\d{2}-\d{2}")
 Customer = Annotated[str, typer.Argument(help="Customer id: 1 to 63 of a-z, 0-9 and '-'.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -69,7 +71,7 @@ def train(
     customer: Customer,
     reason: Annotated[str, typer.Option(help="Why; it stands in the run's conf.")] = "asked for by hand",
     window: Annotated[
-        str | None, typer.Option(help="Data window, FIRST/LAST in ISO 8601, last excluded; the DAG's own by default.")
+        str | None, typer.Option(help="Days of data, as 2013-01-01:2013-07-01, the last left out; all by default.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Model id; the one they signed up with by default.")] = None,
     as_json: Json = False,
@@ -77,6 +79,8 @@ def train(
     """Start a training run in Airflow for a customer who signed up."""
     from roost.adapters.airflow import open_workflow
 
+    if window and not _WINDOW.fullmatch(window):
+        raise Permanent(f"window {window!r} is not two days in UTC, as 2013-01-01:2013-07-01")
     row = _known(customer)
     conf: dict[str, object] = {"customer_id": customer, "model": check_id(model or row.model, "model id")}
     conf |= {"reason": reason} | ({"data_window": window} if window else {})

@@ -110,7 +110,7 @@ def test_who_leaves_is_gone_when_the_retirement_has_succeeded(
     world.ledger.offboard("crm left", "acme", "moved", at=world.clock.now())
     worker.step()
     [(dag, run_id)] = [key for key in workflow.runs if key[0] == RETIRE_DAG]
-    assert workflow.runs[(dag, run_id)].conf == {"customer_id": "acme", "model": "default", "reason": "moved"}
+    assert workflow.runs[(dag, run_id)].conf == {"customer_id": "acme", "reason": "moved"}
     assert row(world).stage is OnboardingStage.LEAVING
     workflow.finish(dag, run_id, "success")
     world.clock.advance(10)
