@@ -178,17 +178,19 @@ def roll_back(stage: Stage, requests: Requests) -> None:
     stage.title(5, f"On-call rolls {MIDDLING} back, with a reason.")
     name = served_name(MIDDLING, DEFAULT_MODEL)
     current = stage.api.rollouts(MIDDLING).items[0]
-    with Load(stage.front_rest, stage.front_grpc, name, requests[MIDDLING]) as load:
+    addresses, rows, goal = [node.grpc for node in stage.nodes], requests[MIDDLING], current.previous_version or 0
+    with Load(stage.front_rest, stage.front_grpc, name, rows) as load:
+        stage.clock.wait(1)
+        begun = stage.clock.monotonic()
         done = stage.api.command("rollback", "demo: complaints from the airline", customer=MIDDLING)
-        versions = {predictions.by_grpc(node.grpc, name, requests[MIDDLING]).version for node in stage.nodes}
+        returned = _wait_for(stage, addresses, name, rows, goal)
+        seconds = stage.clock.monotonic() - begun
+        stage.clock.wait(1)
     stage.say(f"roost rollback {MIDDLING} --reason 'complaints from the airline'   → {done.outcome}")
-    stage.check(
-        versions == {current.previous_version}, f"every replica answers with version {current.previous_version} again"
-    )
-    seconds = done.seconds or 0.0
-    stage.check(done.done_at is not None and seconds < 1, f"it took {seconds:.2f} s, flipped on every replica")
+    stage.check(returned, f"every replica answers with version {goal} again")
+    stage.check(seconds < 1, f"from the command to the last replica's answer: {seconds:.2f} s")
     stage.check(not load.report.failures, f"{load.report.total} requests meanwhile, {len(load.report.failures)} failed")
-    stage.figure("rollback", f"{seconds:.2f} s")
+    stage.figure("rollback, command to every replica", f"{seconds:.2f} s")
 
 
 def kill_a_replica(stage: Stage, requests: Requests) -> None:
@@ -201,7 +203,7 @@ def kill_a_replica(stage: Stage, requests: Requests) -> None:
         begun = stage.clock.monotonic()
         _kill(victim.node)
         stage.clock.wait(1)
-        back = _wait_for(stage, victim.grpc, name, requests[LARGE], version)
+        back = _wait_for(stage, [victim.grpc], name, requests[LARGE], version)
         seconds = stage.clock.monotonic() - begun
     stage.check(back, f"{victim.node} answers with version {version} again after {seconds:.1f} s, by itself")
     for failure in load.report.failures[:3]:
@@ -219,10 +221,10 @@ def _kill(node: str) -> None:
                 member.kill()
 
 
-def _wait_for(stage: Stage, address: str, name: str, rows: Sequence[Row], version: int) -> bool:
+def _wait_for(stage: Stage, addresses: Sequence[str], name: str, rows: Sequence[Row], version: int) -> bool:
     end = stage.clock.monotonic() + 90
     while stage.clock.monotonic() < end:
-        if predictions.all_answer([address], name, rows, version):
+        if predictions.all_answer(addresses, name, rows, version):
             return True
-        stage.clock.wait(0.2)
+        stage.clock.wait(0.02)
     return False
