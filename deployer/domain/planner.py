@@ -148,8 +148,7 @@ def apply(entry: Entry, change: Change) -> Entry:
             return roll_back(entry, number, to)
         case Isolate(name=name, version=version):
             return isolate(name, version)
-        case Remove():
-            return remove()
+    return remove()
 
 
 def plan(current: DesiredState, changes: Sequence[Change], reason: str) -> DesiredState:

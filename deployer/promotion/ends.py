@@ -34,6 +34,11 @@ class Ends:
         cause = self._parts.cause(rollout, reason, facts={**facts, **self._traces.facts(rollout)})
         return self._parts.move(rollout, _DONE[rollout.phase], cause, **fields)
 
+    def outdone(self, rollout: Rollout, reason: str) -> Step:
+        """A bake ends early. The row keeps the bake's end: so long the previous version stays loaded."""
+        cause = self._parts.cause(rollout, reason)
+        return self._parts.move(rollout, Phase.SETTLED, cause, deadline=rollout.deadline)
+
     def failed(self, rollout: Rollout, reason: str) -> Step:
         """It will not come."""
         cause = self._parts.cause(rollout, reason, facts=self._traces.facts(rollout))

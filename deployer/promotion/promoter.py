@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from deployer.domain import barrier
 from deployer.domain.barrier import Done, Fails, Judgement, NodeView, PoolView, Waits, Wants
-from deployer.domain.planner import Change, Remove
+from deployer.domain.planner import Change, Load, Remove, Settle
 from deployer.domain.transitions import Step
 from deployer.promotion.desired_store import DesiredStore
 from deployer.promotion.ends import Ends
+from deployer.promotion.leftovers import NOTHING, Leftovers, Tidying
 from deployer.promotion.nodes import PoolNodes, Seen
 from deployer.promotion.pace import AT_ONCE, UNTIL_WOKEN, Pace
 from deployer.promotion.trace import Traces
@@ -44,6 +46,7 @@ class _Tally:
     changes: list[tuple[Rollout, Change]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     waiting: bool = False
+    tidying: Tidying = NOTHING
     #: A rollout ends by the word of the desired state alone, which may have been read long ago.
     doubtful: bool = False
 
@@ -58,6 +61,7 @@ class Promoter:
         self._traces = Traces(parts.clock)
         self._ends = Ends(parts, self._traces)
         self._retirement = Retirement(parts)
+        self._leftovers = Leftovers(parts)
         self._seen: Seen | None = None
         self._seen_at = 0.0
 
@@ -70,14 +74,16 @@ class Promoter:
         """
         work = gather(self._parts.ledger, self._desired.pool, self._parts.clock.now())
         self._traces.keep_only(work.ids)
-        if work.empty:
-            return self._until_next_bake(work)
+        tidying = self._leftovers.look(self._desired.current().models, work.held)
+        if work.empty and not tidying.changes:
+            return self._until(work.next_bake, tidying.next_at)
         retiring = self._retirement.steps(work.leaving)
         if retiring:
             self._write(retiring)
             return AT_ONCE
         view = self._view(self._desired.current())
         tally = self._judge(work, view)
+        tally.tidying = tidying
         return self._act(tally, work, view)
 
     def _act(self, tally: _Tally, work: Work, view: PoolView) -> Pace:
@@ -87,13 +93,17 @@ class Promoter:
             self._write(tally.steps)
             return AT_ONCE
         leaving = [Remove(name=name) for name in view.entries if name.partition(".")[0] in work.leaving]
-        if tally.changes or leaving:
-            return self._commit(tally.changes, leaving)
+        if tally.changes or leaving or tally.tidying.changes:
+            return self._commit(tally.changes, [*leaving, *tally.tidying.changes])
         retired = self._retire(work, view)
-        return self._wait(view.generation) if tally.waiting or not retired else self._until_next_bake(work)
+        return (
+            self._wait(view.generation)
+            if tally.waiting or not retired
+            else self._until(work.next_bake, tally.tidying.next_at)
+        )
 
     def _judge(self, work: Work, view: PoolView) -> _Tally:
-        tally = _Tally()
+        tally = _Tally(steps=[self._ends.outdone(row, why) for row, why in work.outdone])
         for rollout, judgement, reason in self._judgements(work, view):
             tally.doubtful |= rollout.phase is Phase.LIVE and isinstance(judgement, Fails | Done)
             match judgement:
@@ -117,8 +127,8 @@ class Promoter:
             yield row, barrier.promotion(row, view), f"Proved as stable on {count}{absent}."
         for row in work.rolling_back:
             yield row, self._back(row, view, work), f"{row.reason} Taken back on {count}{absent}."
-        for row, reason in work.baked:
-            yield row, barrier.bake(row, view), reason
+        for row in work.baked:
+            yield row, barrier.bake(row, view), "The bake is over without a regression."
 
     def _back(self, rollout: Rollout, view: PoolView, work: Work) -> Judgement:
         if rollout.previous_version is None or rollout.customer in work.leaving:
@@ -139,13 +149,16 @@ class Promoter:
                 return DesiredVersion(version=version, digest=row.digest, rollout_id=row.id)
         return None
 
-    def _commit(self, changes: Sequence[tuple[Rollout, Change]], leaving: Sequence[Change]) -> Pace:
-        pause = self._desired.wait_seconds()
+    def _commit(self, changes: Sequence[tuple[Rollout, Change]], others: Sequence[Change]) -> Pace:
+        """One generation for all of them. `others` alone leave room for a write that is urgent."""
+        pause = self._desired.wait_seconds(spare=not changes)
         if pause > 0:
             # What becomes ready meanwhile goes into the same generation.
             return Pace(wait_seconds=pause)
-        every = [change for _, change in changes] + list(leaving)
-        state = self._desired.commit(every, _reason(every))
+        # A promotion needs the room of what an earlier one left loaded.
+        room = [Settle(name=change.name) for _, change in changes if isinstance(change, Load)]
+        every: list[Change] = [*room, *(change for _, change in changes), *others]
+        state = self._desired.commit(every, _reason(every[len(room) :]))
         for rollout, change in changes:
             self._traces.note(rollout, change, state.generation)
         self._look(self._nodes.nudge_and_wait(state.generation, _SLICE))
@@ -189,10 +202,12 @@ class Promoter:
     def _look(self, seen: Seen) -> None:
         self._seen, self._seen_at = seen, self._parts.clock.monotonic()
 
-    def _until_next_bake(self, work: Work) -> Pace:
-        if work.next_bake is None:
+    def _until(self, *instants: datetime | None) -> Pace:
+        """Until the first of these; until woken where there is none."""
+        first = min((one for one in instants if one is not None), default=None)
+        if first is None:
             return UNTIL_WOKEN
-        return Pace(wait_seconds=max(0.0, (work.next_bake - self._parts.clock.now()).total_seconds()))
+        return Pace(wait_seconds=max(0.0, (first - self._parts.clock.now()).total_seconds()))
 
 
 def _reason(changes: Sequence[Change]) -> str:

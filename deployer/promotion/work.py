@@ -11,7 +11,9 @@ from deployer.rollout.parts import Ledger
 from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import OnboardingStage, RolloutQuery
 
-_PHASES: Final = frozenset({Phase.PROMOTING, Phase.ROLLING_BACK, Phase.LIVE, Phase.VETTED})
+#: Responsible for what is loaded under their names.
+_HOLDING: Final = frozenset({Phase.PROMOTING, Phase.ROLLING_BACK, Phase.LIVE, Phase.HALTED})
+_PHASES: Final = _HOLDING | {Phase.VETTED}
 #: More than any pool holds at once; a query without a limit would be one line of SQL away from an outage.
 _LIMIT: Final = 100_000
 
@@ -22,8 +24,12 @@ class Work:
 
     promoting: tuple[Rollout, ...]
     rolling_back: tuple[Rollout, ...]
-    #: LIVE rollouts whose bake ends now, each with the reason.
-    baked: tuple[tuple[Rollout, str], ...]
+    #: LIVE rollouts whose bake is over.
+    baked: tuple[Rollout, ...]
+    #: LIVE rollouts whose bake ends before its time, each with the reason.
+    outdone: tuple[tuple[Rollout, str], ...]
+    #: Served names that a rollout under way is responsible for.
+    held: frozenset[str]
     leaving: frozenset[str]
     #: When the next bake is over.
     next_bake: datetime | None
@@ -31,12 +37,12 @@ class Work:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.promoting or self.rolling_back or self.baked or self.leaving)
+        return not (self.promoting or self.rolling_back or self.baked or self.outdone or self.leaving)
 
     @property
     def ids(self) -> set[str]:
         """Ids of all rollouts in it."""
-        return {one.id for one in (*self.promoting, *self.rolling_back, *(rollout for rollout, _ in self.baked))}
+        return {one.id for one in (*self.promoting, *self.rolling_back, *self.baked)}
 
 
 def gather(ledger: Ledger, pool: str, now: datetime) -> Work:
@@ -47,19 +53,15 @@ def gather(ledger: Ledger, pool: str, now: datetime) -> Work:
         if row.phase is Phase.VETTED:
             vetted.setdefault(row.name, []).append(row)
     live = [row for row in rows if row.phase is Phase.LIVE]
-    baked = [(row, why) for row in live if (why := _bake_over(row, vetted.get(row.name, []), now))]
-    ending = {row.id for row, _ in baked}
-    bakes = [row.deadline for row in live if row.deadline and row.id not in ending]
+    baked = tuple(row for row in live if row.deadline is None or now >= row.deadline)
+    baking = [row for row in live if row.deadline is not None and now < row.deadline]
+    outdone = [(row, why) for row in baking if (why := supersede.ends_bake(row, vetted.get(row.name, [])))]
     return Work(
         promoting=tuple(row for row in rows if row.phase is Phase.PROMOTING),
         rolling_back=tuple(row for row in rows if row.phase is Phase.ROLLING_BACK),
-        baked=tuple(baked),
+        baked=baked,
+        outdone=tuple(outdone),
+        held=frozenset(row.name for row in rows if row.phase in _HOLDING),
         leaving=frozenset(row.customer for row in ledger.customers(OnboardingStage.LEAVING)),
-        next_bake=min(bakes, default=None),
+        next_bake=min((row.deadline for row in baking if row.deadline), default=None),
     )
-
-
-def _bake_over(rollout: Rollout, vetted: list[Rollout], now: datetime) -> str | None:
-    if rollout.deadline is None or now >= rollout.deadline:
-        return "The bake is over without a regression."
-    return supersede.ends_bake(rollout, vetted)

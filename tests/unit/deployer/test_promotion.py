@@ -60,6 +60,57 @@ def test_a_newer_rollout_ends_the_bake_of_the_one_before_it(world: World) -> Non
     assert world.rollout(second).phase is Phase.LIVE
 
 
+def test_a_refused_candidate_does_not_cost_the_live_version_its_instant_rollback(world: World) -> None:
+    world.deploy()
+    world.clock.advance(601)
+    world.run()
+    second = retrained(world, "r2")
+    world.canary.fail_load("ua.default", 3, "broken")
+    third = retrained(world, "r3")
+    assert world.rollout(third).phase is Phase.REJECTED
+    assert world.rollout(second).phase is Phase.SETTLED
+    entry = world.desired().model("ua.default")
+    assert entry is not None
+    assert entry.labels == {"stable": 2, "previous": 1}
+    generation = world.desired().generation
+    world.command(Command.ROLLBACK, customer="ua")
+    world.run()
+    assert world.rollout(second).phase is Phase.ROLLED_BACK
+    assert world.desired().generation == generation + 1
+
+
+def test_what_a_bake_that_ended_early_left_loaded_goes_at_the_bakes_own_end(world: World) -> None:
+    world.deploy()
+    world.clock.advance(601)
+    world.run()
+    retrained(world, "r2")
+    world.canary.fail_load("ua.default", 3, "broken")
+    retrained(world, "r3")
+    world.start_deployer()
+    assert world.promoter.step().wait_seconds == pytest.approx(540, abs=5)
+    world.clock.advance(541)
+    world.run()
+    entry = world.desired().model("ua.default")
+    assert entry is not None
+    assert [one.version for one in entry.versions] == [2]
+
+
+def test_what_the_ledger_knows_nothing_of_is_left_as_it_is(world: World) -> None:
+    """A ledger that was just rebuilt must not unload anything."""
+    from deployer.domain.planner import Flip, Load
+    from roost.contracts.desired import DesiredVersion
+
+    store = world.desired_store("default")
+    versions = [DesiredVersion(version=n, digest="sha256:" + "a" * 64, rollout_id="x") for n in (1, 2)]
+    store.commit([*(Load(name="zz.default", version=one) for one in versions), Flip(name="zz.default", version=2)], "r")
+    world.deploy()
+    world.clock.advance(2000)
+    world.run()
+    entry = world.desired().model("zz.default")
+    assert entry is not None
+    assert len(entry.versions) == 2
+
+
 def test_a_model_that_fails_on_one_node_rolls_back_and_the_others_go_on(world: World) -> None:
     world.deploy("ua")
     world.clock.advance(601)
