@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +23,16 @@ from deployer.rollout.parts import Parts
 from deployer.rollout.relay import Relay
 from deployer.rollout.workers import Worker
 from roost import policy_file
+from roost.contracts.errors import Retryable
 from roost.ports.clock import Clock, SystemClock
 from roost.ports.event_bus import EventPublisher
 from roost.ports.ledger import Wakeups
+from roost.ports.object_store import ObjectStore
 from roost.ports.serving import NodeControl, NodeDirectory, Predictor
 from roost.settings import Settings
 from roost.telemetry.health import HealthServer
+
+log = logging.getLogger(__name__)
 
 _COPIERS: Final = 8
 _JUDGES: Final = 4
@@ -35,6 +40,8 @@ _ASKERS: Final = 32
 #: Longest wait of a loop that nobody woke. Rows become due by time alone; commands and events never do.
 _WORKER_IDLE: Final = 1.0
 _IDLE: Final = 5.0
+#: Between two tries of a dependency that is not there yet.
+_PATIENCE: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +165,20 @@ def _busy(step: Callable[[], bool]) -> Callable[[], float | None]:
     return lambda: 0.0 if step() else None
 
 
+def _patiently(opened: Callable[[], ObjectStore], stop: threading.Event, clock: Clock) -> ObjectStore | None:
+    """What `opened` gives once its dependency answers; None where `stop` came first."""
+    told = False
+    while not stop.is_set():
+        try:
+            return opened()
+        except Retryable as error:
+            if not told:
+                log.warning("waits before it starts: %s", error, extra={"action": "waits"})
+            told = True
+            clock.wait(_PATIENCE, stop)
+    return None
+
+
 def run(settings: Settings, stop: threading.Event) -> None:
     """The deployer, until `stop`. Raises `SettingsInvalid` where a setting or the policy file cannot be used."""
     # Each SDK costs start-up time and memory: only this process, and only here, pays for them.
@@ -178,9 +199,12 @@ def run(settings: Settings, stop: threading.Event) -> None:
         predictor = TfServingPredictor(settings.serving.predict_token)
         for part in (ledger, wakeups, publisher, control, predictor):
             stack.callback(part.close)
+        store = _patiently(lambda: open_store(settings.storage), stop, clock)
+        if store is None:
+            return
         parts = Parts(
             ledger=ledger,
-            store=open_store(settings.storage),
+            store=store,
             policy=policy,
             clock=clock,
             console_url=settings.console.url,
