@@ -49,8 +49,13 @@ def _with_captured_variables(model: Exportable) -> Any:
     return root
 
 
-def _variables(call: Any) -> Any:
-    return call.graph.variables if hasattr(call, "graph") else ()
+def _variables(call: Any) -> list[Any]:
+    """In the order in which the graph takes them: the graph's own list has another order in each process."""
+    graph = getattr(call, "graph", None)
+    if graph is None:
+        return []
+    by_handle = {id(variable.handle): variable for variable in graph.variables}
+    return [by_handle[id(taken)] for taken, _ in graph.captures if id(taken) in by_handle]
 
 
 def signatures(directory: Path) -> tuple[SignatureSpec, ...]:

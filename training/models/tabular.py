@@ -111,7 +111,9 @@ def _module(features: tuple[Feature, ...], examples: Examples) -> Any:
 
         def take(self, weights: list[Array]) -> None:
             """Serve with these weights, as TensorFlow's own variables: Keras' wrappers do not survive every loader."""
-            self.weights = [tf.Variable(weight, trainable=False) for weight in weights]
+            self.weights = [
+                tf.Variable(weight, trainable=False, name=f"weight_{index}") for index, weight in enumerate(weights)
+            ]
 
         def encode(self, raw: Mapping[str, Any]) -> Any:
             """One row of numbers for each request."""
