@@ -11,6 +11,7 @@ import pytest
 from deployer.checks import registry
 from deployer.checks.registry import REGISTRY
 from deployer.checks.subject import CanaryCheck, CanarySubject
+from deployer.checks.tensors import rows_of
 from roost.contracts.acks import NodeVersion, VersionState
 from roost.contracts.errors import ModelServerUnavailable, Permanent
 from roost.contracts.manifest import ArtifactManifest, GoldenCase, HoldoutRow, OutputSpec, SignatureSpec, TensorSpec
@@ -138,6 +139,18 @@ def test_a_check_that_nobody_knows_is_inconclusive() -> None:
     found = verdict(bounds=CheckPolicy(enabled=("load", "saniti")))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "'saniti' that does not exist" in found.sentence
+
+
+def test_a_bug_in_a_check_holds_that_model_for_a_person_and_nobody_elses() -> None:
+    # The first model with text features raised AttributeError in a check, and the deployer restarted in a loop.
+    found = verdict(ask=raising(AttributeError("'bytes' object has no attribute 'tolist'")))
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "The check itself failed, which is a bug in Roost: AttributeError" in found.sentence
+
+
+def test_rows_of_text_are_told_apart() -> None:
+    first = np.array([b"JFK", b"EWR", b"JFK"], dtype=object)
+    assert len(set(rows_of({"origin": first, "hour": np.array([1.0, 1.0, 1.0], dtype=np.float32)}))) == 2
 
 
 def test_without_any_check_nothing_is_known() -> None:
