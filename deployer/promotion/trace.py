@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deployer.domain.planner import Change, Flip, Load, RollBack, Settle
+from deployer.domain.planner import Change, Flip, Load, RollBack
 from roost.contracts.rollout import Rollout
 from roost.ports.clock import Clock
 
@@ -35,17 +35,12 @@ class Traces:
         """A change of that rollout is in that generation."""
         trace, now = self.of(rollout), self._clock.monotonic()
         trace.marks["written"] = now
-        match change:
-            case Load():
-                trace.load_generation = generation
-                trace.marks["load"] = now
-            case Flip() | RollBack():
-                trace.flip_generation = generation
-                trace.marks["flip"] = now
-            case Settle():
-                trace.marks["settle"] = now
-            case _:
-                pass
+        if isinstance(change, Load):
+            trace.load_generation = generation
+            trace.marks["load"] = now
+        elif isinstance(change, Flip | RollBack):
+            trace.flip_generation = generation
+            trace.marks["flip"] = now
 
     def waited(self, rollout: Rollout) -> float:
         """Seconds since this process last wrote for it; since the phase was entered, or the process started, if not.

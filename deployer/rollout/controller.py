@@ -59,14 +59,14 @@ class Controller:
         paused = self._paused(rollout)
         if paused is not None:
             return Later(seconds=_PAUSED_SECONDS, reason=f"Paused: {paused}")
-        with metrics.STEP_SECONDS.labels(phase=rollout.phase).time():
-            outcome = handler.advance(rollout)
-        if isinstance(outcome, Moved):
-            try:
+        try:
+            with metrics.STEP_SECONDS.labels(phase=rollout.phase).time():
+                outcome = handler.advance(rollout)
+            if isinstance(outcome, Moved):
                 self._parts.write(outcome.steps)
-            except Conflict as error:
-                # Somebody else took this very step, or the name's place: what they wrote decides.
-                return Later(seconds=_CONFLICT_SECONDS, reason=str(error))
+        except Conflict as error:
+            # Somebody else took this very step, or the name's place: what they wrote decides.
+            return Later(seconds=_CONFLICT_SECONDS, reason=str(error))
         return outcome
 
     def _paused(self, rollout: Rollout) -> str | None:

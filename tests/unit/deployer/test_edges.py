@@ -370,3 +370,66 @@ def test_a_node_that_dies_between_look_and_nudge_is_left_to_find_out(world: Worl
 def test_an_unknown_rollout_is_not_found(world: World) -> None:
     with pytest.raises(Permanent):
         world.controller.advance("nobody")
+
+
+def test_a_copy_that_an_earlier_try_made_is_compared_like_a_fresh_one(world: World) -> None:
+    manifest = world.stage()
+    rollout_id = world.receive(manifest)
+    content, _ = world.memory.read("staging/ua/default/r1/saved_model.pb")
+    world.memory.write("models/ua/default/1/saved_model.pb", content, if_generation=0, metadata={"write_id": "other"})
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
+def test_a_copy_of_other_bytes_that_stands_in_the_way_is_named(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    world.memory.write("models/ua/default/1/saved_model.pb", b"other", if_generation=0)
+    world.run()
+    assert "saved_model.pb has 5 bytes" in world.rollout(rollout_id).reason
+
+
+def test_a_copy_that_vanishes_between_conflict_and_look_is_a_conflict_that_comes_again(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    copy, turns = world.memory.copy, []
+
+    def refused(source: str, target: str, *, if_generation: int) -> object:
+        if not turns:
+            turns.append(target)
+            raise Conflict("exists")
+        return copy(source, target, if_generation=if_generation)
+
+    world.memory.copy = refused
+    world.run()
+    assert len(turns) == 1
+    world.clock.advance(5)
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
+def test_a_commit_that_changes_nothing_writes_nothing(world: World) -> None:
+    from deployer.domain.planner import Remove
+
+    store = world.desired_store("default")
+    assert store.commit([Remove(name="zz.default")], "nothing").generation == 0
+    assert store.publish_config() is False
+    assert not list(world.memory.list("fleet/"))
+
+
+def test_candidates_beyond_the_stores_pace_wait_for_their_turn(world: World) -> None:
+    ids = []
+    for index in range(5):
+        ids.append(world.receive(world.stage(f"c{index}")))
+        while world.worker.step():
+            pass
+        world.pace(world.canary_pool.step)
+    pace = world.pace(world.canary_pool.step)
+    assert pace is not None
+    assert 0 < pace <= 2.0
+    world.run(100)
+    assert {world.rollout(one).phase for one in ids} == {Phase.LIVE}
+
+
+def test_of_two_canary_nodes_the_one_that_loaded_it_is_measured(world: World) -> None:
+    world.canary.add_node()
+    world.canary.fail_load("ua.default", 1, "disk full", node="canary-1")
+    assert world.rollout(world.deploy()).phase is Phase.LIVE
