@@ -16,6 +16,7 @@ from deployer.console.desk import CommandRequest, Desk
 from deployer.console.feed import Feed
 from deployer.console.problems import MEDIA_TYPE
 from deployer.console.reader import Reader
+from deployer.console.why.answer import WhyAnswer
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, PoolId, RunId
 from roost.contracts.rollout import Phase
 from roost.ports.ledger import RolloutQuery
@@ -81,7 +82,7 @@ def _customers(router: APIRouter, reader: Reader) -> None:
         return reader.customer(customer)
 
     @router.get("/why/{customer}", tags=["customers"], summary="From event to each replica, in plain words")
-    def why(customer: str, model: ModelId = DEFAULT_MODEL) -> views.WhyAnswer:
+    def why(customer: str, model: ModelId = DEFAULT_MODEL) -> WhyAnswer:
         return reader.why(customer, model)
 
     @router.get("/fleet", tags=["fleet"], summary="Pools, nodes and the generation of each")

@@ -11,8 +11,7 @@ from deployer.console import views
 from deployer.console.sources import Sources
 from roost.contracts.acks import NodeState
 from roost.contracts.desired import DesiredState
-from roost.contracts.errors import NodeUnavailable, NotFound, StorageUnavailable
-from roost.contracts.ids import desired_object
+from roost.contracts.errors import NodeUnavailable, StorageUnavailable
 from roost.ports.serving import NodeAddress
 
 #: Seconds that a node has to answer; a page must not hang on a dead one.
@@ -83,12 +82,9 @@ class FleetReader:
 
     def _desired(self, pool: str) -> tuple[DesiredState | None, str | None]:
         try:
-            content, _ = self._sources.store.read(desired_object(pool))
-        except NotFound:
-            return DesiredState.empty(pool), None
+            return self._sources.desired.read(pool), None
         except StorageUnavailable as error:
             return None, str(error)
-        return DesiredState.decoded(content), None
 
     def _node(self, address: NodeAddress) -> NodeReport:
         try:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import uvicorn
 
 from deployer.console import app, pages
+from deployer.console.desired_objects import DEADLINE, DesiredObjects
 from deployer.console.sources import Sources
 from roost.adapters.gcs import open_store
 from roost.adapters.node_control import HttpNodeControl
@@ -44,7 +45,13 @@ def serve(sources: Sources, settings: ConsoleSettings, stop: threading.Event) ->
     host, port = listener.getsockname()[:2]
     server = uvicorn.Server(
         uvicorn.Config(
-            console.app, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False
+            console.app,
+            log_config=None,
+            # Its INFO tells of every page that connects.
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            server_header=False,
         )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
@@ -67,10 +74,11 @@ def wired(settings: Settings) -> Iterator[Sources]:
     clock = SystemClock()
     ledger = open_ledger(settings.database, clock)
     control = HttpNodeControl(settings.serving.control_token)
+    storage = settings.storage.model_copy(update={"deadline_seconds": DEADLINE})
     try:
         yield Sources(
             ledger=ledger,
-            store=open_store(settings.storage),
+            desired=DesiredObjects(lambda: open_store(storage), clock),
             directory=open_directory(settings.serving),
             control=control,
             workflow=open_workflow(settings.airflow),

@@ -8,6 +8,7 @@ from deployer.console import audit, shapes, views
 from deployer.console.fleet import FleetReader, replica_view
 from deployer.console.sources import Sources
 from deployer.console.why import evidence
+from deployer.console.why.answer import WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer
 from deployer.console.why.explain import explain
 from deployer.domain.approval import FLEET
@@ -74,7 +75,7 @@ class Reader:
             freezes=tuple(entry for entry in self.freezes() if entry.scope in {FLEET, customer}),
         )
 
-    def why(self, customer: str, model: str) -> views.WhyAnswer:
+    def why(self, customer: str, model: str) -> WhyAnswer:
         """The explanation. Raises `InvalidId`, `UnknownCustomer`."""
         check_id(customer, "customer id")
         check_id(model, "model id")

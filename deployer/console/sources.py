@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from deployer.console.desired_objects import DesiredObjects
 from roost.ports.clock import Clock
 from roost.ports.ledger import CommandLedger, OnboardingLedger, Outbox, RolloutLedger, Wakeups
-from roost.ports.object_store import ObjectStore
 from roost.ports.serving import NodeControl, NodeDirectory
 from roost.ports.workflow import Workflow
 
@@ -25,7 +25,7 @@ class Sources:
     """Everything the console looks at."""
 
     ledger: ConsoleLedger
-    store: ObjectStore
+    desired: DesiredObjects
     directory: NodeDirectory
     control: NodeControl
     workflow: Workflow

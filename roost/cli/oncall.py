@@ -14,7 +14,8 @@ from typing import Annotated, Final
 import typer
 
 from deployer.console.operator import operator
-from deployer.console.views import CommandView, EventPage, RolloutDetail, RolloutPage, WhyAnswer
+from deployer.console.views import CommandView, EventPage, RolloutDetail, RolloutPage
+from deployer.console.why.answer import WhyAnswer
 from roost import settings
 from roost.cli import oncall_words
 from roost.cli.oncall_client import ConsoleClient, Parameters

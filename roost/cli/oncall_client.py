@@ -32,13 +32,15 @@ class ConsoleRefused(Permanent):
 class ConsoleClient:
     """Asks one console."""
 
-    def __init__(self, settings: ConsoleSettings) -> None:
-        """Connects to nothing yet."""
+    def __init__(self, settings: ConsoleSettings, transport: httpx.BaseTransport | None = None) -> None:
+        """Connects to nothing yet. `transport` replaces the network, as a test may."""
         token = settings.token.get_secret_value() if settings.token else None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._url = settings.url.rstrip("/")
         # A proxy of the environment must not see, or break, what goes to this address.
-        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=_ANSWER_SECONDS, trust_env=False)
+        self._http = httpx.Client(
+            base_url=self._url, headers=headers, timeout=_ANSWER_SECONDS, trust_env=False, transport=transport
+        )
 
     def get(self, shape: type[Shape], path: str, parameters: Parameters | None = None) -> Shape:
         """One answer. Raises `ConsoleUnreachable`, `ConsoleRefused`."""

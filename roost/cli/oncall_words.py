@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deployer.console.plain_words import ago, event_words, seconds_text
-from deployer.console.views import CommandView, EventView, RolloutPage, RolloutSummary, StepState, WhyAnswer
+from deployer.console.views import CommandView, EventView, RolloutPage, RolloutSummary
+from deployer.console.why.answer import StepState, WhyAnswer
 from roost.contracts.rollout import Phase
 from roost.ports.clock import Clock
 

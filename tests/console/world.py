@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from deployer.console.desired_objects import DesiredObjects
 from deployer.console.sources import TRAINING_DAG, ConsoleLedger, Sources
 from roost.adapters.in_memory.ledger import InMemoryLedger
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
@@ -67,7 +68,7 @@ class World:
     def sources(self) -> Sources:
         return Sources(
             ledger=self.ledger,
-            store=self.store,
+            desired=DesiredObjects(lambda: self.store, self.clock),
             directory=self.pools,
             control=self.pools,
             workflow=self.workflow,

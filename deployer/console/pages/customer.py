@@ -12,7 +12,7 @@ from deployer.console.pages.frame import frame
 from deployer.console.pages.live import Live, Sections
 from deployer.console.pages.parts import STEP_TONE, card, chip, clock, empty, link, tag
 from deployer.console.plain_words import seconds_text
-from deployer.console.views import StepState, WhyAnswer, WhyStep
+from deployer.console.why.answer import StepState, WhyAnswer, WhyStep
 from deployer.console.why.evidence import UnknownCustomer
 from roost.contracts.events import Command
 from roost.contracts.ids import DEFAULT_MODEL, InvalidId, check_id

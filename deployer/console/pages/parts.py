@@ -10,7 +10,8 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 
-from deployer.console.views import FreezeView, Hold, StepState
+from deployer.console.views import FreezeView, Hold
+from deployer.console.why.answer import StepState
 from deployer.domain.approval import FLEET
 from roost.contracts.rollout import Phase
 from roost.contracts.verdict import Outcome

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from deployer.console.views import Advice, StepState, WhyStep
+from deployer.console.why.answer import Advice, StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.way import BEFORE_CANARY
 from deployer.domain.approval import FLEET, pause_scope

@@ -8,9 +8,9 @@ the replicas' step says which.
 
 from __future__ import annotations
 
-from deployer.console.views import StepState, WhyAnswer, WhyStep
 from deployer.console.why import steps
 from deployer.console.why.advice import advise
+from deployer.console.why.answer import StepState, WhyAnswer, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.replicas import expected_version, replica_steps
 from deployer.console.why.way import Way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deployer.console.fleet import NodeReport
 from deployer.console.plain_words import seconds_text
-from deployer.console.views import StepState, WhyStep
+from deployer.console.why.answer import StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from roost.contracts.acks import VersionState
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deployer.console.plain_words import amount, seconds_text
-from deployer.console.views import StepState, WhyStep
+from deployer.console.why.answer import StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.way import Way
 from deployer.domain.approval import BY_POLICY

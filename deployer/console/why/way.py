@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from deployer.console.views import StepState
+from deployer.console.why.answer import StepState
 from deployer.console.why.evidence import Evidence
 from roost.contracts.rollout import Phase, Rollout
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from deployer.console.desired_objects import DesiredObjects
 from deployer.console.fleet import FleetReader
 from deployer.console.views import FleetView, PoolView
 from roost.adapters.in_memory.clock import ManualClock
+from roost.adapters.in_memory.object_store import InMemoryObjectStore
+from roost.contracts.errors import StorageUnavailable
 from roost.ports.ledger import RolloutQuery
 from tests.console import seed
 from tests.console.world import World
@@ -55,6 +58,26 @@ def test_an_object_store_that_is_away_leaves_the_generation_unknown_and_nodes_sh
     assert pool.errors == ("storage is away",)
     assert len(pool.nodes) == 3
     assert not any(node.behind for node in pool.nodes)
+
+
+def test_a_store_that_is_away_is_rested_and_asked_again(world: World):
+    opened = 0
+
+    def open_store() -> InMemoryObjectStore:
+        nonlocal opened
+        opened += 1
+        if opened == 1:
+            raise StorageUnavailable("storage does not open")
+        return world.store
+
+    clock = ManualClock()
+    objects = DesiredObjects(open_store, clock)
+    for _ in range(3):
+        with pytest.raises(StorageUnavailable, match="does not open"):
+            objects.read("default")
+    assert opened == 1, "while it rests nobody waits for it"
+    clock.advance(6)
+    assert objects.read("default").generation == world.generation
 
 
 def test_a_directory_that_cannot_be_read_is_said(world: World):

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from deployer.console.fleet import FleetReader
-from deployer.console.views import StepState, WhyAnswer
+from deployer.console.why.answer import StepState, WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer, collect
 from deployer.console.why.explain import explain
 from deployer.domain.approval import pause_scope
