@@ -17,7 +17,7 @@ from roost.contracts.cloudevents import Event, Message, decode
 from roost.contracts.errors import BrokerUnavailable, Permanent
 from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp, Topic
 from roost.ports.clock import SystemClock
-from roost.ports.event_bus import Delivery, EventPublisher, EventSource, TopicAdmin, TopicSpec, topics
+from roost.ports.event_bus import Delivery, EventPublisher, EventSource, TopicAdmin, TopicReader, TopicSpec, topics
 from roost.settings import KafkaSettings
 
 pytestmark = pytest.mark.contract
@@ -37,6 +37,7 @@ class Bus:
     publisher: EventPublisher
     admin: TopicAdmin
     join: Callable[[str], EventSource]
+    reader: TopicReader
 
 
 @pytest.fixture(params=["memory", "broker"])
@@ -45,9 +46,9 @@ def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
     if request.param == "memory":
         memory = InMemoryBus(SystemClock())
         memory.ensure(topics(partitions=3, replication=1))
-        yield Bus(memory.publisher(), memory, lambda group: memory.source([Topic.CUSTOMERS], group))
+        yield Bus(memory.publisher(), memory, lambda group: memory.source([Topic.CUSTOMERS], group), memory)
         return
-    from roost.adapters.kafka import open_admin, open_publisher, open_source
+    from roost.adapters.kafka import open_admin, open_publisher, open_reader, open_source
 
     settings: KafkaSettings = request.getfixturevalue("fresh_broker")
     admin, publisher, opened = open_admin(settings), open_publisher(settings), []
@@ -57,7 +58,7 @@ def bus(request: pytest.FixtureRequest) -> Iterator[Bus]:
         opened.append(open_source(settings, [Topic.CUSTOMERS], group))
         return opened[-1]
 
-    yield Bus(publisher, admin, join)
+    yield Bus(publisher, admin, join, open_reader(settings))
     for source in opened:
         source.close()
     publisher.close()
@@ -154,6 +155,18 @@ def test_lag_counts_what_is_behind(bus: Bus) -> None:
     assert sum(source.lag().values()) == 0
     source.give_back(found[1:])
     assert sum(source.lag().values()) == 2
+
+
+def test_a_reader_sees_all_and_takes_nothing_away(bus: Bus) -> None:
+    assert list(bus.reader.read(Topic.CUSTOMERS)) == []
+    bus.publisher.publish_all([an_event(f"c{number}", str(number)) for number in range(20)])
+    found = list(bus.reader.read(Topic.CUSTOMERS))
+    assert sorted(names(found), key=int) == [str(number) for number in range(20)]
+    for one in (found[0], found[-1]):
+        assert bus.reader.at(Topic.CUSTOMERS, one.partition, one.offset) == one
+    assert bus.reader.at(Topic.CUSTOMERS, 0, 999) is None
+    assert bus.reader.at(Topic.CUSTOMERS, 99, 0) is None
+    assert len(drain(bus.join("g"), 20)) == 20
 
 
 def test_committing_nothing_is_no_work(bus: Bus) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from roost.settings import DatabaseSettings
 
 #: Advisory lock: of two migrations at once the second waits, and finds nothing to do.
 _ONE_AT_A_TIME: Final = 0x726F6F74
+#: Alembic keeps its context in module globals: two threads of one process would take each other's.
+_ALEMBIC_IS_GLOBAL: Final = threading.Lock()
 
 
 def migrate(settings: DatabaseSettings) -> str:
@@ -31,14 +34,19 @@ def migrate(settings: DatabaseSettings) -> str:
     Raises:
         DatabaseUnavailable: PostgreSQL does not answer, or refuses.
     """
-    _create_database(settings)
+    with _ALEMBIC_IS_GLOBAL:
+        _create_database(settings)
+        _upgrade(settings)
+    return head()
+
+
+def _upgrade(settings: DatabaseSettings) -> None:
     with _connection(settings) as connection:
         connection.execute(sqlalchemy.text("SELECT pg_advisory_lock(:key)"), {"key": _ONE_AT_A_TIME})
         connection.commit()
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-    return head()
 
 
 def current(settings: DatabaseSettings) -> str | None:
@@ -94,7 +102,8 @@ def _create(url: str, name: str, place: str) -> None:
     try:
         with psycopg.connect(make_conninfo(url, dbname="postgres"), connect_timeout=5, autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    except errors.DuplicateDatabase:
+    except (errors.DuplicateDatabase, errors.UniqueViolation):
+        # Somebody else made it meanwhile.
         return
     except psycopg.Error as error:
         raise DatabaseUnavailable(
