@@ -26,6 +26,10 @@ class CacheFull(Retryable):
     """A version does not fit, though everything that may go has gone."""
 
 
+class DiskTrouble(Retryable):
+    """The cache's disk refuses: full, read-only, broken."""
+
+
 class DiskCache:
     """``<root>/<served name>/<version>/``. Safe for threads."""
 
@@ -36,7 +40,14 @@ class DiskCache:
         self._in_use = in_use
         self._lock = threading.Lock()
         self._reserved = 0
+        #: What is there, with its bytes: complete versions never change, so each is measured once.
         self._sizes: dict[Key, int] = {}
+        for path in root.glob("*/.*.removed"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in root.glob("*/*"):
+            if path.name.isdecimal():
+                key = (path.parent.name, int(path.name))
+                self._sizes[key] = _size(path)
 
     def base_path(self, name: str) -> Path:
         """Directory of all versions of a served name."""
@@ -81,7 +92,8 @@ class DiskCache:
         """Reserve `size` bytes while a version is being brought in, removing what is not in use, oldest first.
 
         Raises:
-            CacheFull: naming the sizes and the remedy.
+            CacheFull: over the bound; the text names the sizes and the remedy.
+            DiskTrouble: the disk has no room.
         """
         with self._lock:
             self._make_room(size)
@@ -99,7 +111,7 @@ class DiskCache:
             target.parent.mkdir(exist_ok=True)
             shutil.rmtree(target, ignore_errors=True)
             directory.replace(target)
-            self._sizes.pop(key, None)
+            self._sizes[key] = _size(target)
             sync_directory(target.parent)
             sync_directory(self._root)
 
@@ -111,31 +123,32 @@ class DiskCache:
     def trim(self) -> None:
         """Bring the cache below its bound, as far as what is in use allows."""
         with self._lock:
-            used = self._used()
+            if self._used() + self._reserved <= self._limit:
+                return
             for key in self._removable():
-                if used + self._reserved <= self._limit:
-                    return
-                used -= self._size(key)
                 self._remove(key)
+                if self._used() + self._reserved <= self._limit:
+                    return
 
     def keys(self) -> list[Key]:
         """What is there."""
-        found = [path for path in self._root.glob("*/*") if path.name.isdecimal()]
-        return [(path.parent.name, int(path.name)) for path in found]
+        with self._lock:
+            return sorted(self._sizes)
 
     def _make_room(self, size: int) -> None:
-        removable = iter(self._removable())
+        removable: Iterator[Key] | None = None
         while True:
             free = shutil.disk_usage(self._root).free - self._reserved
             used = self._used() + self._reserved
             if free >= size and used + size <= self._limit:
                 return
+            removable = removable or iter(self._removable())
             oldest = next(removable, None)
             if oldest is None:
                 break
             self._remove(oldest)
         if free < size:
-            raise CacheFull(
+            raise DiskTrouble(
                 f"the disk of {self._root} is full: {size} bytes are needed, {free} are free; free some space"
             )
         raise CacheFull(
@@ -145,8 +158,8 @@ class DiskCache:
 
     def _removable(self) -> list[Key]:
         keep = self._in_use()
-        spare = [key for key in self.keys() if key not in keep]
-        return sorted(spare, key=lambda key: self.path(key).stat().st_mtime)
+        spare = [key for key in self._sizes if key not in keep]
+        return sorted(spare, key=lambda key: _age(self.path(key)))
 
     def _remove(self, key: Key) -> None:
         # Renamed first: a directory half deleted must not pass for a version.
@@ -162,14 +175,7 @@ class DiskCache:
             doomed.parent.rmdir()
 
     def _used(self) -> int:
-        return sum(self._size(key) for key in self.keys())
-
-    def _size(self, key: Key) -> int:
-        # Complete versions never change, so each is measured once.
-        if key not in self._sizes:
-            files = [path for path in self.path(key).rglob("*") if path.is_file()]
-            self._sizes[key] = sum(path.stat().st_size for path in files)
-        return self._sizes[key]
+        return sum(self._sizes.values())
 
 
 def check_file(path: Path, expected: ManifestFile) -> None:
@@ -187,3 +193,14 @@ def check_file(path: Path, expected: ManifestFile) -> None:
             digest.update(chunk)
     if digest.hexdigest() != expected.sha256:
         raise ArtifactInvalid(f"{expected.path} has sha256 {digest.hexdigest()}, its manifest says {expected.sha256}")
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+
+
+def _age(directory: Path) -> float:
+    try:
+        return directory.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

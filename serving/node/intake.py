@@ -8,9 +8,9 @@ from typing import Final
 from roost.contracts.acks import VersionState
 from roost.contracts.errors import Retryable, RoostError, StorageUnavailable
 from roost.ports.clock import Clock
-from serving.node.cache import DiskCache
+from serving.node.cache import DiskCache, DiskTrouble
 from serving.node.holdings import Held, Holdings
-from serving.node.sync import DiskTrouble, Downloads
+from serving.node.sync import Downloads
 
 log = logging.getLogger(__name__)
 

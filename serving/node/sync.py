@@ -14,10 +14,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from roost.contracts.desired import DesiredVersion
-from roost.contracts.errors import ArtifactInvalid, Retryable, RoostError
+from roost.contracts.errors import ArtifactInvalid, RoostError
 from roost.contracts.ids import served_name, split_served_name, version_prefix
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, ManifestFile, digest_of
-from serving.node.cache import DiskCache, Key, check_file
+from serving.node.cache import DiskCache, DiskTrouble, Key, check_file
 from serving.node.files import sync_directory, sync_file
 from serving.node.source import Source
 from serving.node.workers import Runner
@@ -27,10 +27,6 @@ log = logging.getLogger(__name__)
 #: Sizes of the runners that a node uses.
 VERSIONS_AT_ONCE: Final = 4
 FILES_AT_ONCE: Final = 12
-
-
-class DiskTrouble(Retryable):
-    """The cache's disk refuses: full, read-only, broken."""
 
 
 class Fetcher:

@@ -28,12 +28,17 @@ def serving(shelf: Shelf, node: RunningNode) -> None:
     node.await_ready()
 
 
-def test_a_model_server_that_crashes_or_hangs_is_replaced(shelf: Shelf, make_node: Callable[..., RunningNode]):
+def test_a_child_that_crashes_or_hangs_is_replaced(shelf: Shelf, make_node: Callable[..., RunningNode]):
     node = make_node(ROOST_SERVING__RELOAD_DEADLINE_SECONDS="3")
     serving(shelf, node)
     crashed = node.state().model_server_pid
     os.kill(crashed, signal.SIGKILL)
     eventually(lambda: not node.ready(), "the node is not ready without its server", 5)
+    node.await_ready()
+    assert node.answer("ua.default") == 1.0
+    envoy = next(child for child in psutil.Process(node.process.pid).children() if child.name() == "envoy")
+    envoy.kill()
+    eventually(lambda: not node.ready(), "the node is not ready without its gateway", 5)
     node.await_ready()
     assert node.answer("ua.default") == 1.0
     hung = node.state().model_server_pid

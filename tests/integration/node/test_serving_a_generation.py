@@ -6,7 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from roost.adapters.tf_serving import ModelServerClient
 from roost.contracts.acks import VersionState
+from roost.contracts.errors import ModelServerUnavailable, Permanent
+from serving.node.model_config import render
 from tests.integration.node.world import RunningNode, Shelf, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
@@ -27,6 +30,18 @@ def test_a_new_node_serves_the_current_generation_before_it_is_ready(
     assert state.model("ua.default").flipped_at is not None
     assert node.answer("ua.default") == 1.0
     assert node.rest("ua.default") == 1.0
+    with pytest.raises(Permanent, match=r"zz\.default"):
+        node.answer("zz.default")
+    with pytest.raises(Permanent, match="9"):
+        node.answer("ua.default", version=9)
+    outside = ModelServerClient(node.address.grpc)
+    with pytest.raises(Permanent):
+        outside.reload(render([]), deadline=5)
+    outside.close()
+    assert node.answer("ua.default") == 1.0
+    assert node.stop() == 0
+    with pytest.raises(ModelServerUnavailable):
+        node.answer("ua.default")
 
 
 def test_a_promotion_loads_then_flips_then_unloads(shelf: Shelf, make_node: Callable[..., RunningNode]):

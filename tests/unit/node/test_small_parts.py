@@ -11,13 +11,13 @@ from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.tf_messages import model_server_config_pb2
 from roost.contracts.errors import ArtifactInvalid, SettingsInvalid, StorageUnavailable
 from roost.contracts.ids import InvalidId
+from serving.node.cache import DiskTrouble
 from serving.node.child import BackOff
 from serving.node.control import ControlServer, listening
 from serving.node.layout import Layout
 from serving.node.model_config import ModelEntry, render, render_text
 from serving.node.model_server import find_program
 from serving.node.source import LateSource
-from serving.node.sync import DiskTrouble
 from serving.node.workers import Workers
 from tests.unit.node.world import Node
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from roost.contracts.acks import VersionState
 from tests.unit.node.world import Node, stored_bytes
@@ -237,6 +240,29 @@ def test_a_version_that_does_not_fit_says_so_and_the_rest_goes_on(tmp_path: Path
     state = node.settle()
     assert "raise ROOST_SERVING__CACHE_MB" in node.version(UA, 2).error
     assert state.serves(UA, 1)
+
+
+def test_a_full_disk_is_said_and_waited_out(node: Node, monkeypatch: pytest.MonkeyPatch):
+    serving(node, 1, 2)
+    real = shutil.disk_usage(node.layout.cache)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=10))
+    node.desire({UA: ([1, 2], {"stable": 2}), AA: ([1], {"stable": 1})})
+    state = node.quiet(20)
+    assert "is full" in node.version(UA, 2).error
+    assert "10 are free" in node.version(UA, 2).error
+    assert state.serves(UA, 1)
+    assert state.ready
+    monkeypatch.undo()
+    node.quiet(60)
+    assert node.state.serves(UA, 2)
+
+
+def test_a_directory_half_removed_is_cleared_away(node: Node):
+    serving(node, 1)
+    leftover = node.cache.path((UA, 1)).with_name(".7.removed")
+    leftover.mkdir()
+    node.restart()
+    assert not leftover.exists()
 
 
 def test_versions_not_in_use_leave_the_cache_oldest_first(tmp_path: Path):
