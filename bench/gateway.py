@@ -1,8 +1,5 @@
 """B8: what the gateway adds to a prediction.
 
-Run it from the repository's root: ``python -m bench.gateway [--calls 100] [--rounds 20]``. It prints a table and writes
-``bench/out/gateway.json``.
-
 One client asks the same upstream in four ways, in turns, in one run: directly, through a bare Envoy (routes only),
 through the gateway, and through the gateway with a token that is bound to a customer. The upstream answers at once with
 what it got, so that what is left is the way. Client, gateway and upstream share the machine's cores: compare the ways
@@ -11,12 +8,9 @@ with each other, not with other machines.
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import json
 import multiprocessing
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -29,9 +23,10 @@ from typing import Final
 
 import grpc
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from bench.figures import Grid
+from bench.machine import machine
+from bench.report import Report
 from roost.adapters.tf_messages import packed_tensor_from_array, predict_pb2
 from roost.settings import GatewaySettings
 from serving.gateway import filters
@@ -43,9 +38,19 @@ from tests.integration.gateway.stand_in import stand_in
 
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 PATH: Final = "/v1/models/ua.default:predict"
-OUTPUT: Final = Path("bench/out/gateway.json")
 IN_FLIGHT: Final = 32
 _WARM_UP: Final = 50
+_COLUMNS: Final = (
+    "API",
+    "way",
+    "p50",
+    "p95",
+    "p99",
+    "over direct",
+    "over bare",
+    f"calls/s, {IN_FLIGHT} at a time",
+    "of bare",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,19 +92,41 @@ class Way:
         return [("authorization", f"Bearer {self.token}")] if self.token else []
 
 
-def main() -> None:
-    """Measure, print, write."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0] if __doc__ else None)
-    parser.add_argument("--calls", type=int, default=100, help="calls per way, API and round")
-    parser.add_argument("--rounds", type=int, default=20, help="turns that the ways take")
-    arguments = parser.parse_args()
+def run(*, calls: int = 100, rounds: int = 20) -> Report:
+    """Measure: `calls` per way, API and round; `rounds` turns that the ways take."""
+    facts = machine()
     with ExitStack() as stack:
         ways = _ways(stack)
-        measured = _measured(ways, arguments.calls, arguments.rounds)
+        measured = _measured(ways, calls, rounds)
     rows = [_row(api, name, measured) for api in ("grpc", "rest") for name in (way.name for way in ways)]
-    _show(rows, arguments.calls * arguments.rounds)
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps({"machine": _machine(), "rows": rows}, indent=2) + "\n")
+    gateway = {str(row["api"]): row for row in rows if row["way"] == "gateway"}
+    return Report(
+        program="B8",
+        machine=facts,
+        sizes={"n a row": calls * rounds, "rounds": rounds},
+        grids=[
+            Grid(
+                title="B8: what the gateway adds to a prediction, milliseconds",
+                columns=_COLUMNS,
+                rows=tuple(tuple(row.values()) for row in rows),
+                notes=("One client, one call at a time; client, gateway and upstream share the cores.",),
+            )
+        ],
+        targets=_targets(gateway),
+        samples={"rows": rows},
+    )
+
+
+def _targets(gateway: dict[str, dict[str, str | float | None]]) -> list[tuple[str, str, bool]]:
+    found = []
+    for api, row in gateway.items():
+        for column, limit in (("over_direct_ms", 0.5), ("over_bare_ms", 0.2)):
+            value = float(row[column] or 0.0)
+            found.append(
+                (f"{api}: {column.replace('_', ' ')[:-3]} ≤ {limit} ms p50", f"{value:.3f} ms", value <= limit)
+            )
+    rate = float(gateway["grpc"]["of_bare_rate"] or 0.0)
+    return [*found, ("calls per second ≥ 80 % of a bare Envoy's", f"{rate:.0%}", rate >= 0.8)]
 
 
 def _ways(stack: ExitStack) -> list[Way]:
@@ -212,34 +239,3 @@ def _row(api: str, name: str, measured: dict[tuple[str, str], list[float]]) -> d
         "calls_per_second": rate if api == "grpc" else None,
         "of_bare_rate": rate / statistics.median(measured["many", "bare envoy"]) if api == "grpc" else None,
     }
-
-
-def _show(rows: list[dict[str, str | float | None]], calls: int) -> None:
-    table = Table(title=f"B8: what the gateway adds · {_machine()} · n = {calls} a row, one at a time")
-    columns = (
-        "API",
-        "way",
-        "p50 ms",
-        "p95",
-        "p99",
-        "over direct",
-        "over bare",
-        f"calls/s, {IN_FLIGHT} at a time",
-        "of bare",
-    )
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < 2 else "right")
-    for row in rows:
-        cells = [
-            "" if value is None else value if isinstance(value, str) else f"{value:,.2f}" for value in row.values()
-        ]
-        table.add_row(*cells, end_section=row["way"] == "gateway with tokens")
-    Console(width=140).print(table)
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, {platform.machine()}, load {os.getloadavg()[0]:.1f}"
-
-
-if __name__ == "__main__":
-    main()

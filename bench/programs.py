@@ -1,0 +1,94 @@
+"""Every program by its name: what it measures, against what, and how long it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bench.options import Options
+from bench.report import Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """One or more benchmarks that are measured in one go."""
+
+    #: Names it answers to.
+    names: tuple[str, ...]
+    measures: str
+    against: str
+    #: On two idle cores, with the defaults.
+    minutes: float
+    run: Callable[[Options], Sequence[Report]]
+
+
+def _ready(options: Options) -> Sequence[Report]:
+    from bench import b1
+
+    return b1.run(options)
+
+
+def _gateway(options: Options) -> Sequence[Report]:
+    from bench import gateway
+
+    return [gateway.run(rounds=max(2, options.count * 2 // 3))]
+
+
+def _startup(options: Options) -> Sequence[Report]:
+    from bench import startup
+
+    return startup.run(options)
+
+
+def _signup(options: Options) -> Sequence[Report]:
+    from bench import signup
+
+    return signup.run(options)
+
+
+PROGRAMS: Final = (
+    Program(
+        names=("B1", "B2"),
+        measures="ready to serving: models.ready to the first right answer of every node; and the skew between nodes",
+        against="servers that poll their configuration file; copy, load and requests with nothing around them",
+        minutes=8,
+        run=_ready,
+    ),
+    Program(
+        names=("B9",),
+        measures="roost up: seconds to ready, memory",
+        against="Airflow alone",
+        minutes=3,
+        run=_startup,
+    ),
+    Program(
+        names=("B10",),
+        measures="signup to the first right answer of every node, Airflow and training included",
+        against="24 hours, the published predecessor",
+        minutes=3,
+        run=_signup,
+    ),
+    Program(
+        names=("B8",),
+        measures="what the gateway adds to a prediction",
+        against="the same upstream asked directly, and a bare Envoy",
+        minutes=2,
+        run=_gateway,
+    ),
+)
+#: What `python -m bench` runs when nothing is named.
+DEFAULT: Final = ("B1", "B2", "B9", "B10")
+
+
+def chosen(names: Sequence[str]) -> list[Program]:
+    """The programs of those names, each once, in the order of the list.
+
+    Raises:
+        ValueError: naming the one that does not exist, and those that do.
+    """
+    known = [name for program in PROGRAMS for name in program.names]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"no benchmark is called {name!r}; there are {', '.join(known)}")
+    return [program for program in PROGRAMS if set(program.names) & set(names)]
