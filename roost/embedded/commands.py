@@ -147,7 +147,7 @@ def logs(state: StateDir, part: str, *, lines: int, follow: bool) -> None:
         raise NotFound(f"there is no log of {part}; there are {there}")
     size = file.stat().st_size
     for line in last_lines(state, part, lines) if lines else ():
-        print(line)
+        print(line, flush=True)
     try:
         while follow:
             size = _print_growth(file, size)
