@@ -16,6 +16,7 @@ from deployer.promotion.nodes import PoolNodes
 from deployer.promotion.promoter import Promoter
 from deployer.promotion.reconciler import Reconciler
 from deployer.rollout.canary import CanaryJudge
+from deployer.rollout.census import Census
 from deployer.rollout.commands import Commands
 from deployer.rollout.controller import Controller
 from deployer.rollout.loop import Bell, Lease, Loop, Step, Threads, listen
@@ -92,6 +93,7 @@ class Deployer:
             self._promoter(pool),
             self._canary(canary),
             *(self._reconciler(name) for name in (serving.pool, serving.canary_pool)),
+            self._repeated("census", Census(parts).step),
         ]
 
     def _workers(self, bells: list[Bell]) -> list[Loop]:
@@ -120,13 +122,16 @@ class Deployer:
 
     def _reconciler(self, pool: str) -> Loop:
         reconciler = Reconciler(self._desired(pool), self._nodes(pool))
+        return self._repeated(f"reconciler/{pool}", reconciler.step)
+
+    def _repeated(self, name: str, step: Callable[[], object]) -> Loop:
         seconds = self._settings.deployer.reconcile_seconds
 
-        def step() -> float:
-            reconciler.step()
+        def every() -> float:
+            step()
             return seconds
 
-        return Loop(f"reconciler/{pool}", step, self._bell(), self._parts.clock, idle=seconds)
+        return Loop(name, every, self._bell(), self._parts.clock, idle=seconds)
 
     def _desired(self, pool: str) -> DesiredStore:
         interval = self._settings.deployer.write_interval_seconds

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from deployer.promotion.bucket import TokenBucket
+from deployer.rollout.census import Census
 from deployer.rollout.loop import Bell, Lease, Loop, Threads, listen
 from deployer.rollout.relay import Relay
 from roost.adapters.in_memory.clock import ManualClock
@@ -15,6 +16,7 @@ from roost.adapters.in_memory.ledger import InMemoryLedger
 from roost.contracts.cloudevents import decode
 from roost.contracts.errors import BrokerUnavailable, Conflict, DatabaseUnavailable
 from roost.contracts.events import Topic
+from roost.contracts.rollout import Phase
 from roost.ports.event_bus import TopicSpec
 from tests.unit.deployer.world import World
 
@@ -157,3 +159,11 @@ def test_a_bucket_lets_a_burst_of_two_through_and_then_one_per_interval() -> Non
     clock.advance(bucket.wait_seconds())
     assert bucket.wait_seconds() == 0.0
     assert TokenBucket(clock, 0.0).wait_seconds(2.0) == 0.0
+
+
+def test_the_census_counts_every_open_phase_and_no_end(world: World) -> None:
+    world.deploy("aa")
+    world.receive(world.stage("bb"))
+    counts = Census(world.parts).step()
+    assert (counts[Phase.LIVE], counts[Phase.RECEIVED], counts[Phase.HALTED]) == (1, 1, 0)
+    assert Phase.SETTLED not in counts
