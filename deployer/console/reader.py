@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from deployer.console import audit, shapes, views
 from deployer.console.fleet import FleetReader, replica_view
+from deployer.console.pace import expected_at
 from deployer.console.sources import Sources
 from deployer.console.why import evidence
 from deployer.console.why.answer import WhyAnswer
@@ -13,8 +15,11 @@ from deployer.console.why.evidence import UnknownCustomer
 from deployer.console.why.explain import explain
 from deployer.domain.approval import FLEET
 from roost.contracts.ids import DEFAULT_MODEL, check_id
-from roost.contracts.rollout import Rollout
+from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import RolloutQuery
+
+#: What an expectation is made from.
+_LATELY_LIVE: Final = RolloutQuery(phases=frozenset({Phase.LIVE}), limit=25)
 
 
 class Reader:
@@ -56,6 +61,7 @@ class Reader:
             replicas=replicas,
             replicas_error=error,
             quarantine=shapes.quarantine(refused) if refused else None,
+            expected_at=expected_at(rollout, ledger.rollouts(_LATELY_LIVE)),
         )
 
     def customer(self, customer: str) -> views.CustomerView:

@@ -38,7 +38,8 @@ def install(app: FastAPI, gate: Gate) -> None:
         response = RedirectResponse("/", status_code=303)
         secure = request.url.scheme == "https"
         expires = caller.until
-        response.set_cookie(COOKIE, token, expires=expires, httponly=True, samesite="strict", secure=secure)
+        # Lax, so that a link in a chat opens; what acts is guarded by its origin.
+        response.set_cookie(COOKIE, token, expires=expires, httponly=True, samesite="lax", secure=secure)
         return response
 
     @app.post("/logout", include_in_schema=False)

@@ -110,6 +110,8 @@ class RolloutDetail(View):
     #: Why `replicas` is empty, if the nodes could not be asked.
     replicas_error: str | None = None
     quarantine: QuarantineView | None = None
+    #: When it should be live, by those that lately went all the way; None where that cannot be said.
+    expected_at: AwareDatetime | None = None
 
 
 class NodeView(View):

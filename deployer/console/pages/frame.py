@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from importlib import resources
 from typing import Final
 
@@ -22,6 +23,8 @@ _PLACES: Final = (
     ("Commands", "/commands"),
     ("API", "/docs"),
 )
+#: How often a page looks whether its token has ended.
+_EXPIRY_SECONDS: Final = 10.0
 _THEMES: Final = {"light": False, "dark": True}
 #: Ages are counted by the browser, so that time passing costs the server nothing. `/` leads to the search field.
 _SCRIPT: Final = """<script>
@@ -83,7 +86,7 @@ def frame(console: Console, request: Request, title: str) -> Iterator[Element]:
         _theme_button(dark)
         if caller.verified:
             with tag("form", method="post", action="/logout"):
-                tag("button", "Sign out", "r-link r-small", type="submit")
+                tag("button", "Sign out", "r-plain r-small", type="submit")
     with ui.column().classes("r-page") as body:
         if console.gate.local_only:
             note(
@@ -92,6 +95,17 @@ def frame(console: Console, request: Request, title: str) -> Iterator[Element]:
                 "mute",
             )
         yield body
+    if caller.until is not None:
+        _leave_when_expired(console, caller.until)
+
+
+def _leave_when_expired(console: Console, until: datetime) -> None:
+    # The page's live connection was let in once; it must not outlive the token.
+    def look() -> None:
+        if console.reader.sources.clock.now() >= until:
+            ui.navigate.to("/login")
+
+    ui.timer(_EXPIRY_SECONDS, look)
 
 
 def _theme_button(dark: ui.dark_mode) -> None:

@@ -195,8 +195,10 @@ def _facts(found: RolloutDetail) -> None:
     ]
     if row.approved_by:
         rows.append(("Approved by", row.approved_by))
+    if found.expected_at is not None:
+        rows.append(("Expected live", partial(clock, found.expected_at)))
     if row.deadline is not None:
-        rows.append(("Phase ends by", row.deadline.astimezone().strftime("%H:%M:%S")))
+        rows.append(("Phase ends by", partial(clock, row.deadline)))
     for name, value in found.facts.items():
         if isinstance(value, dict):
             rows.extend((str(key).replace("_", " "), _value(inner)) for key, inner in value.items())
