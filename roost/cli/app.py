@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import sys
 from typing import Final
 
@@ -49,6 +50,8 @@ def begin(context: typer.Context) -> None:
 
 def main() -> None:
     """Run the command. An expected error is one line on standard error and exit code 1; a bug keeps its traceback."""
+    # Commands speak for themselves; a process that logs sets its own handlers.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
         build()()
     except RoostError as error:

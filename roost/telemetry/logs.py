@@ -34,3 +34,5 @@ def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
     logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
     # The Kafka client writes several errors a second while a broker is away. Its callers say it once, with the remedy.
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    # The pool tells of every attempt to reconnect; who waits for the database says so once.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from roost.contracts.errors import Conflict, DatabaseUnavailable, Permanent, RoostError, SettingsInvalid
 from roost.ports.clock import Clock, SystemClock
@@ -35,8 +35,9 @@ class Database:
         """Nothing is connected yet. `clock` matters to leases only; see `stamp`."""
         self._where = where(settings)
         self._clock = clock
+        self._url = settings.url.get_secret_value()
         self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
-            settings.url.get_secret_value(),
+            self._url,
             connection_class=psycopg.Connection[DictRow],
             kwargs={"row_factory": dict_row, "connect_timeout": 5, "options": _OPTIONS},
             min_size=1,
@@ -70,8 +71,18 @@ class Database:
             self._pool.open(wait=False)
             with self._pool.connection() as connection, connection.cursor() as cursor:
                 yield cursor
+        except PoolTimeout as error:
+            raise translated(self._cause() or error, self._where) from error
         except psycopg.Error as error:
             raise translated(error, self._where) from error
+
+    def _cause(self) -> psycopg.Error | None:
+        """Why there is no connection. The pool says only that there is none, not that a password is wrong."""
+        try:
+            psycopg.connect(self._url, connect_timeout=2).close()
+        except psycopg.Error as error:
+            return error
+        return None
 
     def close(self) -> None:
         """Give the connections back."""
