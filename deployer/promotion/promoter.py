@@ -126,7 +126,7 @@ class Promoter:
         for row in work.promoting:
             yield row, barrier.promotion(row, view), f"Proved as stable on {count}{absent}."
         for row in work.rolling_back:
-            yield row, self._back(row, view, work), f"{row.reason} Taken back on {count}{absent}."
+            yield row, self._back(row, view, work), f"{row.reason.rstrip('.')}. Taken back on {count}{absent}."
         for row in work.baked:
             yield row, barrier.bake(row, view), "The bake is over without a regression."
 

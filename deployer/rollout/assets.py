@@ -25,7 +25,7 @@ def vet_tables(graph: Any) -> None:
     """
     assets = _assets(graph)
     for node in graph.graph_def.node:
-        if node.op in FROM_FILE and _node(node.input[_FILE_INPUT]) not in assets:
+        if node.op in FROM_FILE and _input(node, _FILE_INPUT) not in assets:
             raise _refused("the graph")
     for function in graph.graph_def.library.function:
         positions = list(_file_arguments(function))
@@ -39,7 +39,7 @@ def _assets(graph: Any) -> set[str]:
     reads: dict[str, set[str]] = {}
     for node in graph.graph_def.node:
         if node.op == "ReadVariableOp":
-            reads.setdefault(_node(node.input[0]), set()).add(node.name)
+            reads.setdefault(_input(node, 0), set()).add(node.name)
     found = set(constants)
     for handle, readers in reads.items():
         if _holds_only(graph, handle, constants):
@@ -61,7 +61,7 @@ def _holds_only(graph: Any, handle: str, constants: set[str]) -> bool:
     for node in graph.graph_def.node:
         if handle not in {_node(one) for one in node.input}:
             continue
-        if node.op == "AssignVariableOp" and _node(node.input[1]) in constants:
+        if node.op == "AssignVariableOp" and _input(node, 1) in constants:
             continue
         if node.op not in _READS:
             return False
@@ -74,7 +74,7 @@ def _file_arguments(function: Any) -> Iterator[int]:
     for node in function.node_def:
         if node.op not in FROM_FILE:
             continue
-        source = _node(node.input[_FILE_INPUT])
+        source = _input(node, _FILE_INPUT)
         if source not in arguments:
             raise _refused(f"function {function.signature.name[:120]!r}")
         yield arguments.index(source)
@@ -85,7 +85,7 @@ def _vet_calls(graph: Any, name: str, positions: list[int], assets: set[str]) ->
         if any(_calls(node, name) for node in other.node_def):
             raise _refused(f"function {other.signature.name[:120]!r}")
     for node in graph.graph_def.node:
-        if _calls(node, name) and any(_node(node.input[position]) not in assets for position in positions):
+        if _calls(node, name) and any(_input(node, one) not in assets for one in positions):
             raise _refused(f"the call of {name[:120]!r}")
 
 
@@ -98,6 +98,11 @@ def _calls(node: Any, name: str) -> bool:
 
 def _node(reference: str) -> str:
     return reference.removeprefix("^").partition(":")[0]
+
+
+def _input(node: Any, position: int) -> str:
+    """Node that gives the input at that position; nothing where a malformed node has no such input."""
+    return _node(node.input[position]) if position < len(node.input) else ""
 
 
 def _refused(where: str) -> ArtifactInvalid:

@@ -17,6 +17,8 @@ from roost.ports.ledger import Quarantine, RolloutQuery
 #: What a rollback may start from.
 _REVERSIBLE: Final = frozenset({Phase.PROMOTING, Phase.LIVE, Phase.SETTLED, Phase.HALTED})
 
+_ANSWERING: Final = frozenset({Phase.LIVE, Phase.SETTLED})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
@@ -62,9 +64,9 @@ class Decisions:
         return self._let_go(rollout, command)
 
     def reject(self, rollout: Rollout, command: DeployCommand) -> Decided:
-        """End a rollout that answers nothing yet."""
-        if rollout.phase is Phase.HALTED:
-            return self.roll_back(rollout, command)
+        """End a rollout that answers nothing yet; or one that answers and has no version before it to return to."""
+        if rollout.phase is Phase.HALTED or (rollout.phase in _ANSWERING and rollout.previous_version is None):
+            return self._take_back(rollout, command)
         if Phase.CANCELLED not in TABLE[rollout.phase]:
             live = rollout.phase in _REVERSIBLE
             advice = "Use rollback." if live else "It has ended already."
@@ -85,7 +87,19 @@ class Decisions:
         return self._let_go(rollout, command)
 
     def roll_back(self, rollout: Rollout, command: DeployCommand) -> Decided:
-        """Return to the previous version, and quarantine the digest that is taken back."""
+        """Return to the previous version, and quarantine the digest that is taken back.
+
+        Without a version before it a customer would be left without an answer: that takes a reject.
+        """
+        refusal = self._irreversible(rollout)
+        if refusal is None and rollout.phase in _ANSWERING and rollout.previous_version is None:
+            refusal = (
+                f"Version {rollout.version} of {rollout.name} is the first: there is none to return to. Train again "
+                f"with `roost train {rollout.customer}`, or end its serving with `roost reject {rollout.id}`."
+            )
+        return self._take_back(rollout, command) if refusal is None else unchanged(refusal, rollout)
+
+    def _take_back(self, rollout: Rollout, command: DeployCommand) -> Decided:
         refusal = self._irreversible(rollout)
         if refusal is not None:
             return unchanged(refusal, rollout)

@@ -95,9 +95,13 @@ def test_a_rollback_to_a_quarantined_version_is_refused_until_it_is_released(wor
     assert world.rollout(second).phase is Phase.ROLLED_BACK
 
 
-def test_a_rollback_of_a_first_model_ends_its_serving_and_says_so(world: World) -> None:
+def test_a_first_model_is_not_rolled_back_to_nothing_but_can_be_rejected(world: World) -> None:
     rollout_id = world.deploy()
-    assert "is no longer served" in world.command(Command.ROLLBACK, rollout_id=rollout_id)
+    said = world.command(Command.ROLLBACK, rollout_id=rollout_id)
+    assert "is the first: there is none to return to" in said
+    assert f"roost reject {rollout_id}" in said
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+    assert "is no longer served" in world.command(Command.REJECT, rollout_id=rollout_id)
     world.run()
     assert world.rollout(rollout_id).phase is Phase.ROLLED_BACK
     assert world.desired().model("ua.default") is None
@@ -105,17 +109,19 @@ def test_a_rollback_of_a_first_model_ends_its_serving_and_says_so(world: World) 
 
 def test_a_rollback_cancels_the_candidate_that_stands_in_the_way() -> None:
     world = World(ASKING)
-    first = world.deploy()
-    world.command(Command.APPROVE, rollout_id=first)
-    world.run()
-    world.clock.advance(601)
-    world.run()
-    second = world.deploy(run="r2")
-    assert world.rollout(second).phase is Phase.AWAITING_APPROVAL
-    world.command(Command.ROLLBACK, rollout_id=first)
-    assert world.rollout(second).phase is Phase.CANCELLED
-    assert world.rollout(first).phase is Phase.ROLLING_BACK
-    assert "on its way back already" in world.command(Command.ROLLBACK, rollout_id=first)
+    live = None
+    for run in ("r1", "r2"):
+        live = world.deploy(run=run)
+        world.command(Command.APPROVE, rollout_id=live)
+        world.run()
+        world.clock.advance(601)
+        world.run()
+    waiting = world.deploy(run="r3")
+    assert world.rollout(waiting).phase is Phase.AWAITING_APPROVAL
+    world.command(Command.ROLLBACK, rollout_id=live)
+    assert world.rollout(waiting).phase is Phase.CANCELLED
+    assert world.rollout(live).phase is Phase.ROLLING_BACK
+    assert "on its way back already" in world.command(Command.ROLLBACK, rollout_id=live)
 
 
 def test_an_old_settled_rollout_is_not_what_a_rollback_can_take_back(world: World) -> None:
@@ -124,12 +130,12 @@ def test_an_old_settled_rollout_is_not_what_a_rollback_can_take_back(world: Worl
 
 
 def test_nothing_under_its_name_may_be_promoting_while_a_settled_one_is_rolled_back(world: World) -> None:
-    first = world.deploy()
+    _, first = live_pair(world)
     world.clock.advance(601)
     world.run()
     for index in (1, 2, 3):
         world.pool.faults(f"default-{index}").hangs = True
-    second = world.receive(world.stage("ua", "r2"))
+    second = world.receive(world.stage("ua", "r3"))
     for _ in range(6):
         world.worker.step()
         world.pace(world.canary_pool.step)
@@ -178,9 +184,10 @@ def test_a_rejected_candidate_is_cancelled_and_a_live_one_is_not() -> None:
     assert world.command(Command.REJECT, rollout_id=first) == f"Rollout {first} is cancelled."
     assert world.rollout(first).phase is Phase.CANCELLED
     assert "It has ended already." in world.command(Command.REJECT, rollout_id=first)
-    second = world.deploy(run="r2")
-    world.command(Command.APPROVE, customer="ua")
-    world.run()
+    for run in ("r2", "r3"):
+        second = world.deploy(run=run)
+        world.command(Command.APPROVE, customer="ua")
+        world.run()
     assert world.rollout(second).phase is Phase.LIVE
     assert "Use rollback." in world.command(Command.REJECT, rollout_id=second)
 
@@ -218,7 +225,7 @@ def test_what_does_not_wait_cannot_be_approved_promoted_or_retried(world: World)
     assert "is LIVE: there is nothing to promote" in world.command(Command.PROMOTE, rollout_id=rollout_id)
     assert "is LIVE. It goes on." in world.command(Command.RETRY, rollout_id=rollout_id)
     assert "nothing of ua.default waits for approve" in world.command(Command.APPROVE, customer="ua").lower()
-    world.command(Command.ROLLBACK, rollout_id=rollout_id)
+    world.command(Command.REJECT, rollout_id=rollout_id)
     world.run()
     assert "train again" in world.command(Command.RETRY, rollout_id=rollout_id)
     assert "answers nothing that could be" in world.command(Command.ROLLBACK, rollout_id=rollout_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -161,3 +162,12 @@ def test_a_read_of_what_is_no_variable_is_refused() -> None:
     meta.graph_def.node.add(name="read", op="ReadVariableOp", input=["words"])
     with pytest.raises(ArtifactInvalid, match="no asset"):
         vet_graph(saved.SerializeToString())
+
+
+def test_a_malformed_node_is_refused_and_breaks_nothing() -> None:
+    for operator in ("InitializeTableFromTextFileV2", "ReadVariableOp", "AssignVariableOp"):
+        saved, meta = in_a_variable("words")
+        meta.graph_def.node.add(name="bare", op=operator)
+        meta.graph_def.node.add(name="short", op=operator, input=["v"])
+        with pytest.raises(ArtifactInvalid, match="no asset") if operator != "ReadVariableOp" else nullcontext():
+            vet_graph(saved.SerializeToString())
