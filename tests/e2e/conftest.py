@@ -1,0 +1,25 @@
+"""The stack is started once for all end-to-end tests; each of them uses customers of its own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import World
+
+
+@pytest.fixture(scope="session")
+def world() -> Iterator[World]:
+    """Everything that `roost up` starts, ready."""
+    directory = Path(tempfile.mkdtemp(prefix="roost e2e "))
+    found = World(directory / "state")
+    try:
+        found.up()
+        yield found
+    finally:
+        found.run("down", check=False)
+        shutil.rmtree(directory, ignore_errors=True)

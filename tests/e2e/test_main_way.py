@@ -1,0 +1,167 @@
+"""The main way on real parts: an event in, an answer from every replica out, and faults in between."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+
+from roost.contracts.cloudevents import Event, Message, encode
+from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp, Topic
+from roost.contracts.rollout import Phase
+from tests.e2e.world import World
+
+pytestmark = [pytest.mark.e2e, pytest.mark.tensorflow, pytest.mark.timeout(600)]
+
+
+def test_a_signup_event_becomes_an_answer_from_every_replica_with_nobody_involved(world: World) -> None:
+    world.run("signup", "ha")
+    live = world.until("ha is live", lambda: (found := world.customer("ha")) and found.live, seconds=240)
+    assert world.until("every replica answers", lambda: world.answers_everywhere("ha", live.version), 20)
+    why = world.run("why", "ha")
+    assert "answers on 3 of 3 replicas" in why
+    types = Counter(json.loads(line)["type"] for line in world.run("events", "--json").splitlines() if '"ha"' in line)
+    assert types["roost.rollout.live.v1"] == 1
+
+
+def test_a_customer_too_small_for_a_model_of_their_own_gets_their_cohorts_and_the_event_says_so(world: World) -> None:
+    world.run("signup", "oo")
+    live = world.until("oo is live", lambda: (found := world.customer("oo")) and found.live, seconds=240)
+    facts = world.rollout(live.id).facts
+    assert facts["scope"] == "cohort"
+    assert "oo" in json.dumps(facts["cohort"]) or facts["cohort"]
+    assert world.until("every replica answers", lambda: world.answers_everywhere("oo", live.version), 20)
+
+
+def test_a_deployer_killed_in_the_middle_goes_on_where_it_was_with_one_version(world: World) -> None:
+    world.stage("yv", "killed-in-the-middle")
+    world.publish("yv", "killed-in-the-middle")
+    on_its_way = (Phase.STORED, Phase.VETTED, Phase.CANARY, Phase.PROMOTING)
+    world.until_phase("yv", "killed-in-the-middle", *on_its_way, Phase.LIVE, seconds=60)
+    before = world.kill("deployer")
+    world.until_restarted("deployer", before)
+    live = world.until_phase("yv", "killed-in-the-middle", Phase.LIVE, Phase.SETTLED)
+    assert world.until("every replica answers", lambda: world.answers_everywhere("yv", live.version), 20)
+    entered = Counter(line.after for line in world.rollout(live.id).history)
+    assert max(entered.values()) == 1
+    assert len(world.rollouts("yv")) == 1
+
+
+def test_an_event_that_comes_ten_times_is_one_rollout(world: World) -> None:
+    world.stage("f9", "ten-times")
+    world.send(Topic.MODELS_READY, *[_ready(world, "f9", "ten-times")] * 10)
+    world.until_phase("f9", "ten-times", Phase.LIVE, Phase.SETTLED)
+    assert len(world.rollouts("f9")) == 1
+
+
+def test_what_nobody_can_handle_becomes_a_dead_letter_with_its_reason_and_the_next_event_is_handled(
+    world: World,
+) -> None:
+    good = _signed_up("garbage-neighbour")
+    headers = dict(good.headers)
+    cases = {
+        "not JSON": Message(key=b"x", value=b"\xff\x00garbage", headers=good.headers),
+        "has no type": Message(
+            key=b"x", value=good.value, headers=tuple(pair for pair in good.headers if pair[0] != "ce_type")
+        ),
+        "is not known": Message(
+            key=b"x", value=good.value, headers=tuple({**headers, "ce_type": b"roost.nonsense.v1"}.items())
+        ),
+        "customer": Message(key=b"../etc", value=b'{"customer": "../etc"}', headers=good.headers),
+    }
+    world.send(Topic.CUSTOMERS, *cases.values(), good)
+    world.until("the good one is taken", lambda: world.customer("garbage-neighbour"), 30)
+    letters = json.loads(world.run("dead-letters", "list", "--topic", "customers", "--json"))
+    reasons = "\n".join(letter["reason"] for letter in letters)
+    assert all(text in reasons for text in cases), reasons
+
+
+def test_an_artifact_outside_its_staging_prefix_is_a_dead_letter(world: World) -> None:
+    world.stage("as", "outside", window="2013-01-01:2013-03-01")
+    uri = f"gs://{_bucket(world)}/models/ua/default/1/"
+    staged = f"gs://{_bucket(world)}/staging/as/default/outside/"
+    message = _ready(world, "as", "outside")
+    world.send(
+        Topic.MODELS_READY,
+        Message(key=message.key, value=message.value.replace(staged.encode(), uri.encode()), headers=message.headers),
+    )
+
+    def refused() -> bool:
+        letters = json.loads(world.run("dead-letters", "list", "--topic", "models.ready", "--json"))
+        return any("staging" in letter["reason"] for letter in letters)
+
+    assert world.until("the dead letter names the prefix", refused, 30)
+    assert not world.rollouts("as")
+
+
+def test_a_digest_that_does_not_match_is_refused_by_name(world: World) -> None:
+    world.stage("wn", "altered", window="2013-01-01:2013-02-01")
+    message = _ready(world, "wn", "altered")
+    wrong = json.loads(message.value) | {"artifact_digest": "sha256:" + "0" * 64}
+    world.send(Topic.MODELS_READY, Message(key=message.key, value=json.dumps(wrong).encode(), headers=message.headers))
+    refused = world.until_phase("wn", "altered", Phase.REJECTED, seconds=60)
+    assert "digest" in refused.reason
+
+
+def test_a_broker_that_forgets_everything_loses_nothing_that_was_accepted(world: World) -> None:
+    world.stage("fl", "before-the-broker-died", window="2013-01-01:2013-06-01")
+    world.publish("fl", "before-the-broker-died")
+    world.until("accepted", lambda: world.rollouts("fl"), 30)
+    before = world.kill("broker")
+    world.until_restarted("broker", before)
+    world.until_phase("fl", "before-the-broker-died", Phase.LIVE, Phase.SETTLED)
+    world.send(Topic.CUSTOMERS, _signed_up("after-the-broker-died"))
+    world.until("a new event is taken", lambda: world.customer("after-the-broker-died"), 90)
+
+
+def test_a_customer_who_left_is_no_longer_served_and_their_artifacts_go(world: World) -> None:
+    world.run("signup", "us")
+    live = world.until("us is live", lambda: (found := world.customer("us")) and found.live, seconds=240)
+    world.until("every replica answers", lambda: world.answers_everywhere("us", live.version), 20)
+    world.run("offboard", "us", "--reason", "contract ended")
+    world.until(
+        "us is gone",
+        lambda: (found := world.customer("us")) and found.onboarding and found.onboarding.stage == "gone",
+        seconds=120,
+    )
+    assert world.until("no replica answers", lambda: not world.answers_everywhere("us", live.version), 30)
+
+
+def test_bad_ids_and_unknown_customers_are_named_by_the_command(world: World) -> None:
+    assert "'../etc' is not valid" in world.run("signup", "../etc", check=False)
+    assert "nobody" in world.run("why", "nobody", check=False)
+    assert "nobody" in world.run("train", "nobody", check=False)
+
+
+def _signed_up(customer: str) -> Message:
+    event = Event(
+        id=uuid.uuid4().hex,
+        type=CUSTOMER_SIGNED_UP,
+        source="tests/e2e",
+        subject=customer,
+        time=datetime.now(UTC),
+        data=CustomerSignedUp(customer=customer),
+    )
+    return encode(event)
+
+
+def _bucket(world: World) -> str:
+    return str(world.settings.get("storage", {}).get("bucket", "roost"))
+
+
+def _ready(world: World, customer: str, run_id: str) -> Message:
+    """The event that training would publish for what is staged."""
+    from roost.adapters.gcs import open_store
+    from roost.contracts.ids import staging_prefix
+    from roost.settings import StorageSettings
+    from training.publishing import ready_event
+    from training.staging import staged
+
+    found = staged(
+        open_store(StorageSettings(**world.settings["storage"])), staging_prefix(customer, "default", run_id)
+    )
+    assert found is not None
+    return encode(ready_event(found, at=datetime.now(UTC)))
