@@ -21,6 +21,10 @@ from roost.contracts.rollout import Phase, Rollout
 from roost.ports.object_store import ObjectStore, StoredObject
 
 
+class ManifestMissing(ArtifactInvalid):
+    """There is no manifest: without one an artifact does not exist."""
+
+
 class StoreStep:
     """The handler of RECEIVED."""
 
@@ -101,11 +105,16 @@ class StoreStep:
 
 
 def read_manifest(store: ObjectStore, prefix: str) -> tuple[bytes, ArtifactManifest]:
-    """Bytes and content of the manifest under `prefix`. Raises `ArtifactInvalid` where there is none that parses."""
+    """Bytes and content of the manifest under `prefix`.
+
+    Raises:
+        ManifestMissing: there is none.
+        ArtifactInvalid: it does not parse; naming where.
+    """
     try:
         content, _ = store.read(prefix + MANIFEST_NAME)
     except NotFound as error:
-        raise ArtifactInvalid(f"{MANIFEST_NAME} is missing under {store.uri(prefix)}") from error
+        raise ManifestMissing(f"{MANIFEST_NAME} is missing under {store.uri(prefix)}") from error
     try:
         return content, ArtifactManifest.model_validate_json(content)
     except ValidationError as error:

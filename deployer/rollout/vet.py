@@ -6,7 +6,7 @@ from deployer.domain import compatibility
 from deployer.rollout.graph import vet_graph
 from deployer.rollout.outcome import Moved, Outcome
 from deployer.rollout.parts import Parts
-from deployer.rollout.store import compare, read_manifest
+from deployer.rollout.store import ManifestMissing, compare, read_manifest
 from roost.contracts.errors import ArtifactInvalid
 from roost.contracts.ids import version_prefix
 from roost.contracts.manifest import SAVED_MODEL_NAME, ArtifactManifest, digest_of
@@ -66,6 +66,7 @@ def live_manifest(parts: Parts, rollout: Rollout) -> ArtifactManifest | None:
     if live is None:
         return None
     prefix = version_prefix(live.customer, live.model, live.version)
-    if parts.store.stat(prefix + "MANIFEST.json") is None:
+    try:
+        return read_manifest(parts.store, prefix)[1]
+    except ManifestMissing:
         return None
-    return read_manifest(parts.store, prefix)[1]
