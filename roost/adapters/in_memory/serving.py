@@ -14,6 +14,7 @@ import numpy as np
 
 from roost.adapters.in_memory.serving_node import Faults, SimulatedNode
 from roost.contracts.acks import NodeState
+from roost.contracts.desired import STABLE
 from roost.contracts.errors import ModelServerUnavailable, NodeUnavailable, NotFound, Permanent
 from roost.contracts.ids import split_served_name, version_prefix
 from roost.contracts.manifest import GOLDEN_NAME, GoldenCase
@@ -128,10 +129,10 @@ class InMemoryPool:
                 raise ModelServerUnavailable(f"{address} is not reached within {deadline:g} s")
             node.advance()
             wanted = node.stable(name) if version is None else version
-            if wanted is None or not node.has(name, wanted):
-                which = "Latest" if wanted is None else "Specific"
-                suffix = "" if wanted is None else f", {wanted}"
-                raise Permanent(f"Servable not found for request: {which}({name}{suffix})")
+            if wanted is None:
+                raise Permanent(f"Unrecognized servable version label: {STABLE}")
+            if not node.has(name, wanted):
+                raise Permanent(f"Servable not found for request: Specific({name}, {wanted})")
         if signature != _SIGNATURE:
             raise Permanent(f'Serving signature key "{signature}" not found.')
         answer = self._answers.get((name, wanted))

@@ -113,7 +113,7 @@ def test_predictions_follow_stable_or_the_version_and_fail_as_the_real_ones_do(w
     assert predict(version=1)["y"].tolist() == [7, 7]
     with pytest.raises(Permanent, match=r"Servable not found for request: Specific\(ua.default, 9\)"):
         predict(version=9)
-    with pytest.raises(Permanent, match=r"Servable not found for request: Latest\(zz.default\)"):
+    with pytest.raises(Permanent, match="Unrecognized servable version label: stable"):
         predict(name="zz.default")
     with pytest.raises(Permanent, match='Serving signature key "other" not found'):
         predict(signature="other")
