@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from roost.adapters.gcs import open_store
+from roost.adapters.postgres import open_ledger
 from roost.adapters.tf_serving import TfServingPredictor
 from roost.contracts.errors import ModelServerUnavailable
 from roost.contracts.ids import staging_prefix
@@ -27,6 +29,7 @@ from roost.contracts.manifest import (
     TensorSpec,
 )
 from roost.contracts.rollout import Phase, Rollout
+from roost.ports.clock import SystemClock
 from roost.ports.object_store import ObjectStore
 from roost.ports.serving import NodeAddress
 from roost.settings import DatabaseSettings, KafkaSettings, StorageSettings
@@ -98,6 +101,8 @@ class Fleet:
 
     def __init__(self, root: Path, storage: StorageSettings, database: DatabaseSettings, kafka: KafkaSettings) -> None:
         self.root = root
+        self.store: ObjectStore = open_store(storage)
+        self.ledger = open_ledger(database, SystemClock())
         self.directory = root / "nodes.json"
         self.directory.write_text('{"nodes": []}')
         self.environment = os.environ | {
@@ -157,7 +162,8 @@ class Fleet:
         return float(np.asarray(found["y"])[0])
 
     def stop(self) -> None:
-        """End every process that is still there."""
+        """End every process that is still there, and give the connections back."""
+        self.ledger.close()
         for process in self.processes.values():
             process.terminate()
         for process in self.processes.values():

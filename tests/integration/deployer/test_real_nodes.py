@@ -11,15 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from roost.adapters.gcs import open_store
 from roost.adapters.kafka import open_admin
-from roost.adapters.postgres import PostgresLedger, open_ledger
 from roost.contracts.events import Command, DeployCommand, Topic
 from roost.contracts.rollout import Phase
-from roost.ports.clock import SystemClock
 from roost.ports.event_bus import TopicSpec
 from roost.ports.ledger import RolloutQuery
-from roost.ports.object_store import ObjectStore
 from roost.settings import DatabaseSettings, KafkaSettings
 from tests.integration.deployer.fleet import Fleet, eventually, received, stage
 from tests.integration.node import tiny_models
@@ -34,13 +30,10 @@ def fleet(tmp_path: Path, database_settings: DatabaseSettings, fresh_broker: Kaf
     open_admin(fresh_broker).ensure([TopicSpec(name=topic, partitions=1, retention_ms=-1) for topic in Topic])
     with gcs_server(tmp_path / "gcs") as storage:
         made = Fleet(tmp_path, storage, database_settings, fresh_broker)
-        made.store = open_store(storage)
-        made.ledger = open_ledger(database_settings, SystemClock())
         try:
             yield made
         finally:
             made.stop()
-            made.ledger.close()
 
 
 class Story:
@@ -48,8 +41,8 @@ class Story:
 
     def __init__(self, fleet: Fleet, models: Path) -> None:
         self.fleet, self.models = fleet, models
-        self.store: ObjectStore = fleet.store
-        self.ledger: PostgresLedger = fleet.ledger
+        self.store = fleet.store
+        self.ledger = fleet.ledger
         self.trained_at = datetime.now(UTC) - timedelta(hours=1)
 
     def announce(self, kind: str, factor: float) -> str:
