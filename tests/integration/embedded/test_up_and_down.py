@@ -207,7 +207,7 @@ def test_the_log_of_a_part_can_be_followed_and_an_unknown_one_names_those_there_
     assert following.stdout is not None
     assert "object-store entered RUNNING state" in following.stdout.readline()
     Supervisor(roost.state).stop_part("object-store")
-    assert "waiting for object-store to stop" in following.stdout.readline()
+    assert "stopped: object-store" in following.stdout.readline()
     following.send_signal(signal.SIGINT)
     following.communicate(timeout=20)
     assert following.returncode == 0
