@@ -162,3 +162,23 @@ def test_a_node_that_refuses_the_order_ends_the_restart(world: World) -> None:
     order = Order(reason="r", always=True, policy=RestartPolicy(), node_seconds=30)
     with pytest.raises(RestartRefused, match="did not take the order: busy"):
         RollingRestart(fleet, world.ledger, world.clock).run(order, threading.Event())
+
+
+def test_a_repeated_restart_says_what_it_was_refused_for_and_goes_on() -> None:
+    from deployer.restart.main import _tolerant
+
+    def refused() -> None:
+        raise RestartRefused("a node is down")
+
+    assert _tolerant(refused) == "a node is down"
+    assert _tolerant(lambda: None) is None
+
+
+def test_what_keeps_a_node_from_serving_is_said_even_where_no_version_failed(world: World) -> None:
+    from deployer.restart.choice import trouble
+
+    world.deploy()
+    state = world.states()[0]
+    assert trouble(state, world.desired()) == "ready is True, converged is True, generation 2"
+    full = state.model_copy(update={"error": "disk full"})
+    assert trouble(full, world.desired()) == "disk full"
