@@ -49,6 +49,12 @@ class Grid:
             "notes": list(self.notes),
         }
 
+    def markdown(self) -> str:
+        """For documents."""
+        lines = ["| " + " | ".join(self.columns) + " |", "|---" + "|---:" * (len(self.columns) - 1) + "|"]
+        lines += ["| " + " | ".join(cell(value).strip() for value in row) + " |" for row in self.rows]
+        return "\n".join([f"**{self.title}**", "", *lines, "", *self.notes])
+
 
 def grid(title: str, unit: str, samples: Mapping[str, Sequence[float]], notes: Sequence[str] = ()) -> Grid:
     """A row of percentiles for each named list of samples."""

@@ -43,8 +43,15 @@ class Report:
             mark = "[green]met[/]" if met else "[bold red]MISSED[/]"
             console.print(f"  target {name}: {found}: {mark}", highlight=False)
 
+    def markdown(self) -> str:
+        """Its tables and targets, as `docs/performance.md` shows them."""
+        sizes = ", ".join(f"{name} {value}" for name, value in self.sizes.items())
+        targets = [f"- target {name}: {found}, {'met' if met else '**missed**'}" for name, found, met in self.targets]
+        tables = "\n\n".join(grid.markdown() for grid in self.grids)
+        return "\n\n".join([f"{in_words(self.machine)}; {sizes}.", tables, "\n".join(targets)]) + "\n"
+
     def write(self, directory: Path = OUT) -> Path:
-        """Write ``<program>.json`` and return where."""
+        """Write ``<program>.json``, and its tables as ``<program>.md`` beside it. Returns where the first is."""
         directory.mkdir(parents=True, exist_ok=True)
         path = directory / f"{self.program.lower()}.json"
         document = {
@@ -55,6 +62,7 @@ class Report:
             "targets": [{"name": name, "found": found, "met": met} for name, found, met in self.targets],
             "samples": dict(self.samples),
         }
+        path.with_suffix(".md").write_text(self.markdown())
         path.write_text(json.dumps(document, indent=1, default=str) + "\n")
         return path
 

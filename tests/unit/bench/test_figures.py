@@ -67,3 +67,5 @@ def test_a_report_says_which_targets_it_missed_and_writes_all_samples(tmp_path: 
     assert written["targets"] == [{"name": "p50 ≤ 0.5 s", "found": "0.700 s", "met": False}]
     assert written["samples"] == {"seconds": [0.6, 0.8]}
     assert (tmp_path / "b0.json").is_file()
+    assert "| row | 0.700 |" in (tmp_path / "b0.md").read_text()
+    assert "**missed**" in report.markdown()
