@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from kafka import KafkaConsumer, TopicPartition, errors
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
 
 from roost.adapters.kafka.admin import check_topics
@@ -19,10 +19,30 @@ from roost.settings import KafkaSettings
 #: A commit without a limit would be tried for ever. Milliseconds.
 _COMMIT_MS: Final = 10_000
 _LAG_MS: Final = 3_000
+_FIRST_PATIENCE: Final = 5.0
 _LONGEST_PATIENCE: Final = 600.0
 _BATCH: Final = 200
 #: How soon a topic that was made (again) is found. Milliseconds.
 _METADATA_MS: Final = 2_000
+
+
+class _Membership(ConsumerRebalanceListener):  # type: ignore[misc]  # the base ships no types
+    """Whether joining the group has come to an end.
+
+    Leaving in the midst of a join leaves a member behind in the embedded broker's group that nobody is, and for which
+    everybody waits. So nobody leaves before they have joined.
+    """
+
+    def __init__(self) -> None:
+        self.settled = False
+
+    def on_partitions_assigned(self, assigned: object) -> None:  # noqa: ARG002  # the client's signature
+        """Joined, be it with no partition at all."""
+        self.settled = True
+
+    def on_partitions_revoked(self, revoked: object) -> None:  # noqa: ARG002  # the client's signature
+        """Joining begins, perhaps again."""
+        self.settled = False
 
 
 class KafkaSource:
@@ -37,9 +57,8 @@ class KafkaSource:
         self._settings = settings
         self._topics = tuple(topic.value for topic in topics)
         self._group = group
-        # More than a join takes.
-        self._first_patience = max(8.0, 1.5 * settings.session_timeout_ms / 1000)
-        self._patience = self._first_patience
+        self._membership = _Membership()
+        self._patience = _FIRST_PATIENCE
         self._idle_since: float | None = None
         # The client ships no types.
         self._consumer: Any = None
@@ -55,15 +74,17 @@ class KafkaSource:
         return [delivery_of(record) for records in batches.values() for record in records]
 
     def _mind_assignment(self) -> None:
-        """Join anew where no partition has been ours for long.
+        """Join anew where we have joined and no partition has been ours for long.
 
         A member that joins while its topic does not exist, as after a restart of the embedded broker, is given nothing
-        and stays so when the topic is made (kafka-python 3.0.12). A member with nothing to do since others have all
+        and may stay so when the topic is made (kafka-python 3.0.12). A member with nothing to do since others have all
         partitions looks the same; the pause doubles each time, so that it seldom disturbs them.
         """
         now = time.monotonic()
         if self._consumer.assignment():
-            self._idle_since, self._patience = None, self._first_patience
+            self._idle_since, self._patience = None, _FIRST_PATIENCE
+        elif not self._membership.settled:
+            self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now
         elif now - self._idle_since > self._patience:
@@ -105,8 +126,7 @@ class KafkaSource:
         try:
             assigned = self._consumer.assignment()
             if not assigned:
-                # Either others have them all, or the broker is away, or a topic is missing: the client does not say.
-                check_topics(self._settings, self._topics)
+                self._check()
                 return {}
             ends = self._consumer.end_offsets(list(assigned), timeout_ms=_LAG_MS)
             return {(place.topic, place.partition): self._behind(place, end) for place, end in ends.items()}
@@ -119,6 +139,15 @@ class KafkaSource:
         if consumer is not None:
             consumer.close(autocommit=False, timeout_ms=5_000)
 
+    def _check(self) -> None:
+        """Nothing is assigned: others have it all, or the broker is away, or a topic is missing. The client is mute."""
+        try:
+            check_topics(self._settings, self._topics)
+        except BrokerUnavailable:
+            if self._membership.settled:
+                self._discard()
+            raise
+
     def _behind(self, place: TopicPartition, end: int) -> int:
         # The embedded broker counts a batch as one message when asked for the end; its fetches tell the truth.
         known = max(end, self._consumer.highwater(place) or 0)
@@ -127,8 +156,8 @@ class KafkaSource:
     def _open(self) -> Any:
         if self._consumer is None:
             check_topics(self._settings, self._topics)
+            self._membership = _Membership()
             self._consumer = KafkaConsumer(
-                *self._topics,
                 **client_options(self._settings) | {"metadata_max_age_ms": _METADATA_MS},
                 group_id=self._group,
                 enable_auto_commit=False,
@@ -138,6 +167,7 @@ class KafkaSource:
                 heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
                 fetch_max_wait_ms=100,
             )
+            self._consumer.subscribe(self._topics, listener=self._membership)
         return self._consumer
 
     def _discard(self) -> None:

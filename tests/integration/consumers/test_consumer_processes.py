@@ -161,7 +161,7 @@ def test_poison_is_listed_shown_and_replayed_once_it_can_be_handled(world: World
     eventually(lambda: "after" in world.customers())
     eventually(lambda: len(list(open_reader(world.broker.settings).read(Topic.DEAD_LETTERS))) == 2)
     letters = json.loads(world.roost("dead-letters", "list", "--json").stdout)
-    assert ["not JSON" in one["reason"] or "subject" in one["reason"] for one in letters] == [True, True]
+    assert sorted("not JSON" in one["reason"] or "no time" in one["reason"] for one in letters) == [True, True]
     garbage = next(one for one in letters if "not JSON" in one["reason"])
     shown = json.loads(world.roost("dead-letters", "show", garbage["id"], "--json").stdout)
     assert shown["value"] == "AGdhcmJhZ2U="
@@ -211,7 +211,7 @@ def test_a_broker_that_comes_back_empty_is_consumed_from_again(world: World) -> 
                 assert time.monotonic() < until
             else:
                 break
-    eventually(lambda: len(world.customers()) == 90)
+    eventually(lambda: len(world.customers()) == 90, 120)
     eventually(lambda: consumer.ready().get("ready"))
 
 
