@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 _COPIERS: Final = 8
 _JUDGES: Final = 4
+#: Each judge reads four objects at a time.
+_READERS: Final = 4 * _JUDGES
 _ASKERS: Final = 32
 #: Longest wait of a loop that nobody woke. Rows become due by time alone; commands and events never do.
 _WORKER_IDLE: Final = 1.0
@@ -114,8 +116,9 @@ class Deployer:
     def _canary(self, bell: Bell) -> Loop:
         pool = self._settings.serving.canary_pool
         desired = self._desired(pool)
-        judge = CanaryJudge(self._parts, self._serving.predictor)
-        judges = self._executor(_JUDGES)
+        # Pools end in this order: a judge under way still finds its readers.
+        judges, readers = self._executor(_JUDGES), self._executor(_READERS)
+        judge = CanaryJudge(self._parts, self._serving.predictor, readers)
         canary = CanaryPool(self._parts, desired, self._nodes(pool), judge.judge, judges)
         canary.on_judged = bell.ring
         return self._leased(f"pool/{pool}", lambda: canary.step().wait_seconds, bell, desired.forget)

@@ -7,6 +7,7 @@ candidate that has loaded, or has failed to, is measured.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -80,9 +81,11 @@ class CanaryGate:
 class CanaryJudge:
     """Measures one loaded candidate and writes what follows."""
 
-    def __init__(self, parts: Parts, predictor: Predictor) -> None:
+    def __init__(self, parts: Parts, predictor: Predictor, readers: Executor) -> None:
+        """`readers` read one candidate's objects side by side: one after the other would cost a round trip each."""
         self._parts = parts
         self._predictor = predictor
+        self._readers = readers
 
     def judge(self, rollout: Rollout, candidate: Candidate) -> Step:
         """The step that the verdict leads to. Raises what the object store raises."""
@@ -122,18 +125,20 @@ class CanaryJudge:
         )
 
     def _subject(self, rollout: Rollout, candidate: Candidate) -> CanarySubject:
-        store = self._parts.store
-        prefix = version_prefix(rollout.customer, rollout.model, rollout.version)
-        _, manifest = read_manifest(store, prefix)
+        prefix, read = version_prefix(rollout.customer, rollout.model, rollout.version), self._readers.submit
+        manifest = read(read_manifest, self._parts.store, prefix)
+        golden = read(self._rows, prefix + GOLDEN_NAME, GoldenCase)
+        holdout = read(self._rows, prefix + HOLDOUT_NAME, HoldoutRow)
+        live = read(live_manifest, self._parts, rollout)
         return CanarySubject(
-            manifest=manifest,
+            manifest=manifest.result()[1],
             version=rollout.version,
             loaded=candidate.loaded,
-            golden=self._rows(prefix + GOLDEN_NAME, GoldenCase),
-            holdout=self._rows(prefix + HOLDOUT_NAME, HoldoutRow),
+            golden=golden.result(),
+            holdout=holdout.result(),
             ask=self._ask(rollout, candidate.address),
             bounds=self._parts.rules(rollout).checks,
-            live=live_manifest(self._parts, rollout),
+            live=live.result(),
         )
 
     def _ask(self, rollout: Rollout, address: NodeAddress | None) -> Ask:

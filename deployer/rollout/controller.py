@@ -35,11 +35,11 @@ class Controller:
     """One idempotent step of one rollout at a time. Safe for threads; a lost race is a `Later`."""
 
     def __init__(self, parts: Parts, copiers: ThreadPoolExecutor) -> None:
-        """`copiers` copy the files of artifacts."""
+        """`copiers` copy and read the objects of artifacts."""
         self._parts = parts
         self._handlers: Mapping[Phase, Handler] = {
             Phase.RECEIVED: StoreStep(parts, copiers),
-            Phase.STORED: VetStep(parts),
+            Phase.STORED: VetStep(parts, copiers),
             Phase.VETTED: CanaryGate(parts),
             Phase.AWAITING_APPROVAL: ApprovalStep(parts),
         }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 from deployer.domain import compatibility
 from deployer.rollout.graph import vet_graph
 from deployer.rollout.outcome import Moved, Outcome
@@ -19,8 +21,10 @@ _TEXT_GRAPH = "saved_model.pbtxt"
 class VetStep:
     """The handler of STORED."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, readers: Executor) -> None:
+        """`readers` read one artifact's objects side by side."""
         self._parts = parts
+        self._readers = readers
 
     def advance(self, rollout: Rollout) -> Outcome:
         """VETTED, or REJECTED naming what is wrong."""
@@ -43,21 +47,20 @@ class VetStep:
         if entry is not None:
             raise ArtifactInvalid(f"The digest is quarantined by {entry.actor}: {entry.reason}")
         prefix = version_prefix(rollout.customer, rollout.model, rollout.version)
+        read = self._readers.submit
+        listed = read(lambda: {one.name.removeprefix(prefix): one for one in parts.store.list(prefix)})
+        live, graph = read(live_manifest, parts, rollout), read(parts.store.read, prefix + SAVED_MODEL_NAME)
         content, manifest = read_manifest(parts.store, prefix)
         if digest_of(content) != rollout.digest:
             raise ArtifactInvalid(f"The stored manifest has digest {digest_of(content)}, not {rollout.digest}")
         if any(file.path.rpartition("/")[2] == _TEXT_GRAPH for file in manifest.files):
             raise ArtifactInvalid(f"{_TEXT_GRAPH} is not allowed: export the binary {SAVED_MODEL_NAME} only")
-        compare(manifest, {one.name.removeprefix(prefix): one for one in parts.store.list(prefix)})
-        broken = self._breaks(rollout, manifest)
+        compare(manifest, listed.result())
+        before = live.result()
+        broken = None if before is None else compatibility.breaks(before, manifest)
         if broken is not None:
             raise ArtifactInvalid(f"A client of the live version would break. {broken}")
-        graph, _ = parts.store.read(prefix + SAVED_MODEL_NAME)
-        return vet_graph(graph)
-
-    def _breaks(self, rollout: Rollout, manifest: ArtifactManifest) -> str | None:
-        live = live_manifest(self._parts, rollout)
-        return None if live is None else compatibility.breaks(live, manifest)
+        return vet_graph(graph.result()[0])
 
 
 def live_manifest(parts: Parts, rollout: Rollout) -> ArtifactManifest | None:

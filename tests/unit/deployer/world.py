@@ -166,7 +166,7 @@ class World:
         self.controller = Controller(parts, self.threads)
         self.worker = Worker(parts, self.controller, name="w", lease_seconds=30)
         self.promoter = Promoter(parts, self.desired_store("default"), self.nodes_of("default"))
-        judge = CanaryJudge(parts, self.pools)
+        judge = CanaryJudge(parts, self.pools, self.threads)
         self.canary_pool = CanaryPool(
             parts, self.desired_store("canary"), self.nodes_of("canary"), judge.judge, InlineExecutor()
         )
