@@ -21,5 +21,6 @@ def world() -> Iterator[World]:
         found.up()
         yield found
     finally:
+        found.close()
         found.run("down", check=False)
         shutil.rmtree(directory, ignore_errors=True)

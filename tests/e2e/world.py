@@ -60,6 +60,11 @@ class World:
         nodes = json.loads((self.state / "nodes.json").read_text())["nodes"]
         self.nodes = [node for node in nodes if node["pool"] == "default"]
 
+    def close(self) -> None:
+        """Give the API's connections back."""
+        if hasattr(self, "api"):
+            self.api.close()
+
     @property
     def kafka(self) -> KafkaSettings:
         """How to reach the broker."""

@@ -34,7 +34,7 @@ def environment(state_dir: Path) -> dict[str, str]:
 #: Customer to what they are here for.
 AIRLINES: Mapping[str, str] = {
     "ua": "United, about 58,000 flights",
-    "ha": "Hawaiian, 342 flights",
+    "vx": "Virgin America, about 5,000 flights",
     "oo": "SkyWest, 32 flights: too few for a model of their own",
 }
 LARGE, MIDDLING, TINY = AIRLINES
