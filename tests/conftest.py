@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import shutil
 import socket
 import tempfile
@@ -61,13 +60,6 @@ def database_settings(postgres_url: str, migrated_template: str) -> Iterator[Dat
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(target))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The Kafka client leaves sockets of failed connections to the garbage collector, which warns at random."""
-    for item in items:
-        if "broker" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"))
-
-
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     """A real broker of the test's own, running."""
@@ -75,9 +67,6 @@ def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
     process.start()
     yield process
     process.kill()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture

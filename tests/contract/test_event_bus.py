@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,15 +19,6 @@ from roost.ports.event_bus import Delivery, EventPublisher, EventSource, TopicAd
 from roost.settings import KafkaSettings
 
 pytestmark = pytest.mark.contract
-
-
-@pytest.fixture(autouse=True)
-def collected_sockets() -> Iterator[None]:
-    """The Kafka client leaves sockets of failed connections to the garbage collector, which would warn at random."""
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @dataclass(frozen=True)
