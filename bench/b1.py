@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bench import limit, polled, variants
-from bench.figures import Grid, grid, percentile
+from bench.figures import Grid, bars, grid, percentile
 from bench.limit import Bare
 from bench.machine import machine
 from bench.options import Options
@@ -84,6 +84,7 @@ def _b1(measured: Measured, sizes: Mapping[str, object]) -> Report:
         machine=measured.machine,
         sizes=sizes,
         grids=[_steps(ways), _whole(measured), *([_against(measured)] if measured.polled else [])],
+        chart=_chart(ways),
         targets=[
             (f"own share p50 ≤ {_OWN[0]} s", f"{p50:.3f} s", p50 <= _OWN[0]),
             (f"own share p99 ≤ {_OWN[1]} s", f"{p99:.3f} s", p99 <= _OWN[1]),
@@ -118,6 +119,13 @@ def _steps(ways: Sequence[Way]) -> Grid:
             "own: the step without the work that nobody is spared, which the next table lists.",
         ),
     )
+
+
+def _chart(ways: Sequence[Way]) -> str:
+    own = {step: percentile([way.own_by_step[step] for way in ways], 50) for step in STEPS}
+    whole = {step: percentile([way.steps[step] for way in ways], 50) for step in STEPS}
+    drawn = bars({step: (whole[step] - own[step], own[step]) for step in STEPS})
+    return f"the median of each step; █ work that nobody is spared, ░ Roost's own share\n{drawn}"
 
 
 def _whole(measured: Measured) -> Grid:

@@ -79,3 +79,15 @@ def cell(value: str | float | None) -> str:
 def _finite(value: str | float | None) -> str | float | int | None:
     """JSON has no NaN."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def bars(steps: Mapping[str, tuple[float, float]], *, width: int = 60) -> str:
+    """A bar a step, one after the other as time goes: ``█`` work that nobody is spared, ``░`` own share. Seconds."""
+    total = sum(max(0.0, work) + max(0.0, own) for work, own in steps.values())
+    lines, begun = [], 0.0
+    for name, (work, own) in steps.items():
+        dots = [round(width * max(0.0, part) / total) if total else 0 for part in (work, own)]
+        bar = " " * round(width * begun / total if total else 0) + "█" * dots[0] + "░" * dots[1]
+        lines.append(f"{name:<8} {bar:<{width + 2}} {(work + own) * 1000:6.0f} ms")
+        begun += max(0.0, work) + max(0.0, own)
+    return "\n".join(lines)

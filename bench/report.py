@@ -28,6 +28,8 @@ class Report:
     grids: Sequence[Grid]
     #: Name of a target, what was found, and whether it is met.
     targets: Sequence[tuple[str, str, bool]] = ()
+    #: Where the time goes, drawn with characters.
+    chart: str = ""
     #: Every sample, so that others can look again.
     samples: Mapping[str, object] = field(default_factory=dict)
 
@@ -39,6 +41,8 @@ class Report:
             console.print(_drawn(grid))
             for note in grid.notes:
                 console.print(f"  {note}", style="dim", highlight=False)
+        if self.chart:
+            console.print(self.chart, style="cyan", highlight=False)
         for name, found, met in self.targets:
             mark = "[green]met[/]" if met else "[bold red]MISSED[/]"
             console.print(f"  target {name}: {found}: {mark}", highlight=False)
@@ -48,7 +52,8 @@ class Report:
         sizes = ", ".join(f"{name} {value}" for name, value in self.sizes.items())
         targets = [f"- target {name}: {found}, {'met' if met else '**missed**'}" for name, found, met in self.targets]
         tables = "\n\n".join(grid.markdown() for grid in self.grids)
-        return "\n\n".join([f"{in_words(self.machine)}; {sizes}.", tables, "\n".join(targets)]) + "\n"
+        chart = [f"```\n{self.chart}\n```"] if self.chart else []
+        return "\n\n".join([f"{in_words(self.machine)}; {sizes}.", tables, *chart, "\n".join(targets)]) + "\n"
 
     def write(self, directory: Path = OUT) -> Path:
         """Write ``<program>.json``, and its tables as ``<program>.md`` beside it. Returns where the first is."""

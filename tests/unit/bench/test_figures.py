@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.figures import Grid, cell, grid, percentile, summary
+from bench.figures import Grid, bars, cell, grid, percentile, summary
 from bench.report import Report
 
 MACHINE: dict[str, str | int | float] = {
@@ -69,3 +69,10 @@ def test_a_report_says_which_targets_it_missed_and_writes_all_samples(tmp_path: 
     assert (tmp_path / "b0.json").is_file()
     assert "| row | 0.700 |" in (tmp_path / "b0.md").read_text()
     assert "**missed**" in report.markdown()
+
+
+def test_bars_stand_one_after_the_other_and_are_as_long_as_their_share() -> None:
+    first, second = bars({"copy": (0.3, 0.1), "vet": (0.0, 0.4)}, width=8).splitlines()
+    assert first == "copy     ███░          400 ms"
+    assert second == "vet          ░░░░      400 ms"
+    assert "0 ms" in bars({"copy": (0.0, 0.0)})
