@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from bench.asking import Question, Watch
+from bench.asking import Question, Seen, Watch
 from bench.variants import Variant, restage
 from bench.way import Way
 from roost.adapters import kafka, postgres
@@ -64,14 +65,30 @@ class Driver:
             served_name(customer, DEFAULT_MODEL), variant.question, variant.answer, above=live.version if live else 0
         )
         event = ready_event(staged, at=SystemClock().now())
+        generation = self.generation()
         self.wakeups.wait(0)
         published = time.time()
         self.publisher.publish(event)
-        # The nodes are asked only once the label may move: 600 questions a second would slow down what is measured.
         self.until(identity, Phase.PROMOTING)
-        seen = self.watch.first_answers(question, every=self.every, seconds=PATIENCE)
+        seen = self.first_answers(question, after=generation)
         rollout = self.until(identity, Phase.LIVE)
         return self._way(rollout, published, {node: one.at for node, one in seen.items()})
+
+    def generation(self) -> int:
+        """The newest that a node has taken up."""
+        return max(self.control.state(node, deadline=5).generation for node in self.nodes)
+
+    def first_answers(self, question: Question, *, after: int) -> dict[str, Seen]:
+        """Each node's first right answer, asked for from when the generation `after` that one is loaded everywhere.
+
+        Until then the label cannot move, and 600 questions a second would slow down the loads on the same cores.
+
+        Raises:
+            NeverAnswered: a node did not come to it.
+        """
+        with ThreadPoolExecutor(len(self.nodes)) as threads:
+            list(threads.map(lambda node: self.control.await_settled(node, after + 1, deadline=PATIENCE), self.nodes))
+        return self.watch.first_answers(question, every=self.every, seconds=PATIENCE)
 
     def settle(self, customer: str) -> None:
         """Wait until that customer's rollout is settled."""

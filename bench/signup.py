@@ -104,15 +104,16 @@ def _one(stack: Stack, to: Driver, airline: str) -> dict[str, float]:
         time=SystemClock().now(),
         data=payload,
     )
+    generation = to.generation()
     published = time.time()
     to.publisher.publish(event)
-    rollout = _stored(to, airline)
-    answers = to.watch.first_answers(_question(to, rollout), every=to.every, seconds=_PATIENCE)
+    rollout = _promoting(to, airline)
+    answers = to.first_answers(_question(to, rollout), after=generation)
     to.until(rollout.id, Phase.LIVE)
     return _steps(stack, to, rollout, (published, max(one.at for one in answers.values())))
 
 
-def _stored(to: Driver, airline: str) -> Rollout:
+def _promoting(to: Driver, airline: str) -> Rollout:
     """The airline's rollout, once it is being promoted."""
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
