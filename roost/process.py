@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from roost.contracts.errors import RoostError
+from roost.contracts.errors import Retryable, RoostError
 from roost.settings import Settings
 from roost.telemetry import logs
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 #: Exit code where settings or a permanent fault stop the process: restarting will not help.
 EXIT_PERMANENT = 78
+#: Exit code where a dependency was away and the process could not wait for it: restarting may help.
+EXIT_RETRY = 75
 
 
 def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) -> int:
@@ -42,7 +44,7 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
         log.error(  # noqa: TRY400 (an expected end needs no traceback)
             "%s cannot go on: %s", name, error, extra={"action": "stop", "error": type(error).__name__}
         )
-        return EXIT_PERMANENT
+        return EXIT_RETRY if isinstance(error, Retryable) else EXIT_PERMANENT
     log.info("%s stopped", name, extra={"action": "stop"})
     sys.stderr.flush()
     return 0

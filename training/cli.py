@@ -13,13 +13,12 @@ import typer
 from roost import settings as roost_settings
 from roost.contracts.errors import NotFound, Retryable, RoostError
 from roost.contracts.ids import DEFAULT_MODEL, staging_prefix
-from roost.process import EXIT_PERMANENT
+from roost.process import EXIT_PERMANENT, EXIT_RETRY
 from roost.telemetry import logs
 from training import publishing
 from training.examples import Window
 from training.run import RunRequest, train_and_stage
 from training.staging import Staged, staged
-from training.tasks import EXIT_RETRY
 from training.wiring import open_publisher, open_store, workshop
 
 app = typer.Typer(

@@ -25,7 +25,7 @@ from roost.contracts.errors import NotFound, Permanent, Retryable
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, RunId, check_run_id, staging_prefix
 from roost.contracts.manifest import Frozen
 from roost.ports.clock import SystemClock
-from roost.process import EXIT_PERMANENT
+from roost.process import EXIT_PERMANENT, EXIT_RETRY
 from training import publishing
 from training.examples import Window
 from training.retirement import delete_models, still_served
@@ -35,8 +35,6 @@ from training.wiring import open_publisher, open_store, open_trainer
 
 log = logging.getLogger(__name__)
 
-#: Exit code of `python -m training` where trying again later may help (the kernel's EX_TEMPFAIL).
-EXIT_RETRY: Final = 75
 #: How the process's own sentences begin; the libraries' lines begin otherwise.
 _OWN: Final = "training: "
 _ROOT: Final = Path(__file__).resolve().parents[1]

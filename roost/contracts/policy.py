@@ -85,7 +85,6 @@ class RestartPolicy(Frozen):
     when: RestartWhen = RestartWhen.STALE_OR_LEAKING
     #: Memory that unloading did not give back, above which a node is restarted.
     leaked_mb: float = Field(default=1024, gt=0)
-    every_seconds: float = Field(default=86_400, gt=0)
 
 
 class Rules(Frozen):

@@ -39,21 +39,28 @@ class _Chosen:
 
     customer: str = ""
     filter: str = "all"
+    #: A training run's own page of Airflow links here.
+    run_id: str = ""
     pages: list[datetime | None] = field(default_factory=lambda: [None])
 
     @property
     def query(self) -> RolloutQuery:
         return RolloutQuery(
-            customer=self.customer or None, phases=FILTERS[self.filter], limit=_ROWS, before=self.pages[-1]
+            customer=self.customer or None,
+            phases=FILTERS[self.filter],
+            run_id=self.run_id or None,
+            limit=_ROWS,
+            before=self.pages[-1],
         )
 
 
 def mount(console: Console) -> None:
-    """The page at ``/``, kept by address: ``/?customer=ua&show=live``."""
+    """The page at ``/``, kept by address: ``/?customer=ua&show=live``; ``/rollouts?run_id=…`` shows one run's."""
 
+    @ui.page("/rollouts")
     @ui.page("/")
-    def rollouts(request: Request, customer: str = "", show: str = "all") -> None:
-        chosen = _Chosen(customer=_valid(customer), filter=show if show in FILTERS else "all")
+    def rollouts(request: Request, customer: str = "", show: str = "all", run_id: str = "") -> None:
+        chosen = _Chosen(customer=_valid(customer), filter=show if show in FILTERS else "all", run_id=run_id[:200])
         with frame(console, request, "Rollouts"):
             tag("h1", "Rollouts")
             filters = ui.row().classes("r-filters")
@@ -154,6 +161,9 @@ def _turn(text: str, act: Callable[[], Awaitable[None]], *, enabled: bool) -> No
 
 
 def _nothing(chosen: _Chosen) -> None:
+    if chosen.run_id:
+        empty(f"No rollout of run {chosen.run_id} yet", "It comes within a second of the run's last task.")
+        return
     if chosen.customer or chosen.filter != "all":
         whose = f" of {chosen.customer}" if chosen.customer else ""
         kind = f" that are “{chosen.filter}”" if chosen.filter != "all" else ""

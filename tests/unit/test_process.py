@@ -1,0 +1,55 @@
+"""Every process ends alike: 0 when it drained, one line and a code that says whether to try again."""
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from roost import process
+from roost.contracts.errors import BrokerUnavailable, RoostError, SettingsInvalid
+from roost.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    root.handlers[:], root.level = handlers, level
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(SettingsInvalid("bucket is wrong"), 78), (BrokerUnavailable("nobody answers"), 75)]
+)
+def test_an_expected_error_is_one_line_and_its_code_says_whether_to_try_again(
+    error: RoostError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def body(stop: threading.Event) -> None:
+        raise error
+
+    assert process.run("part", Settings(log_format="text"), body) == code
+    said = capsys.readouterr().err
+    assert str(error) in said
+    assert "Traceback" not in said
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def body(stop: threading.Event) -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        process.run("part", Settings(), body)
+
+
+def test_sigterm_sets_the_event_and_the_process_ends_well() -> None:
+    def body(stop: threading.Event) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(5)
+
+    assert process.run("part", Settings(), body) == 0
