@@ -25,7 +25,7 @@ from roost.contracts.errors import NotFound, Permanent, Retryable
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, RunId, check_run_id, staging_prefix
 from roost.contracts.manifest import Frozen
 from roost.ports.clock import SystemClock
-from roost.process import EXIT_PERMANENT, EXIT_RETRY
+from roost.process import EXIT_PERMANENT
 from training import publishing
 from training.examples import Window
 from training.retirement import delete_models, still_served
