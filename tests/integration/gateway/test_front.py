@@ -1,0 +1,205 @@
+"""The front before a pool's replicas: the ready ones answer, and one that dies is not noticed. Real Envoy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from roost.contracts.errors import SettingsInvalid
+from roost.ports.serving import NodeAddress
+from roost.settings import GatewaySettings
+from serving.gateway import binary
+from serving.gateway.admin import GatewayAdmin
+from serving.gateway.front import FrontConfig, render_front
+from tests.parts import free_port
+
+pytestmark = pytest.mark.integration
+
+
+class Replica:
+    """A node's three ports: control, REST, gRPC. Each answer names the replica."""
+
+    def __init__(self, name: str) -> None:
+        self.ready = True
+        self.broken = False
+        self.asked = 0
+        self._control = self._serve(self._readiness)
+        self._rest = self._serve(self._answer)
+        self._grpc = grpc.server(ThreadPoolExecutor(4))
+        handler = grpc.method_handlers_generic_handler(
+            "roost.test", {"Ask": grpc.unary_unary_rpc_method_handler(lambda _, __: name.encode())}
+        )
+        self._grpc.add_generic_rpc_handlers((handler,))
+        grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
+        self._grpc.start()
+        self.address = NodeAddress(
+            node=name,
+            pool="default",
+            control=_at(self._control),
+            rest=_at(self._rest),
+            grpc=f"127.0.0.1:{grpc_port}",
+        )
+
+    def _readiness(self) -> tuple[int, bytes]:
+        return (200 if self.ready else 503), b"{}"
+
+    def _answer(self) -> tuple[int, bytes] | None:
+        self.asked += 1
+        # None: the connection breaks off without an answer, as a killed process leaves it.
+        return None if self.broken else (200, json.dumps({"predictions": self.address.node}).encode())
+
+    def _serve(self, answer: Callable[[], tuple[int, bytes] | None]) -> ThreadingHTTPServer:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                found = answer()
+                if found is None:
+                    self.close_connection = True
+                    return
+                self.send_response(found[0])
+                self.send_header("content-length", str(len(found[1])))
+                self.end_headers()
+                self.wfile.write(found[1])
+
+            do_POST = do_GET  # noqa: N815 (the name that http.server calls)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def close(self) -> None:
+        for server in (self._control, self._rest):
+            server.shutdown()
+            server.server_close()
+        self._grpc.stop(None).wait()
+
+
+@dataclass
+class Front:
+    """A running front and its replicas."""
+
+    client: httpx.Client
+    channel: grpc.Channel
+    replicas: list[Replica]
+    answered: list[str] = field(default_factory=list)
+
+    def ask(self) -> httpx.Response:
+        return self.client.post("/v1/models/ua.default:predict", json={"instances": [1]})
+
+    def ask_grpc(self) -> str:
+        answer: bytes = self.channel.unary_unary("/roost.test/Ask")(b"", timeout=10)
+        return answer.decode()
+
+    def until(self, holds: Callable[[], Any], seconds: float = 10) -> None:
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not happen in time"
+            time.sleep(0.05)
+
+
+def _at(server: ThreadingHTTPServer) -> str:
+    return f"127.0.0.1:{server.server_address[1]}"
+
+
+@pytest.fixture
+def front(tmp_path: Path) -> Iterator[Front]:
+    replicas = [Replica(f"node-{number}") for number in (1, 2, 3)]
+    config = FrontConfig(
+        rest=f"127.0.0.1:{free_port()}",
+        grpc=f"127.0.0.1:{free_port()}",
+        nodes=[replica.address for replica in replicas],
+        admin_socket=tmp_path / "admin.sock",
+        settings=GatewaySettings(),
+    )
+    file = tmp_path / "front.json"
+    file.write_text(render_front(config))
+    binary.validate(file)
+    command = binary.command(binary.find_envoy("auto"), file)
+    admin = GatewayAdmin(config.admin_socket)
+    with (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process,
+        httpx.Client(base_url=f"http://{config.rest}", timeout=20, trust_env=False) as client,
+        grpc.insecure_channel(config.grpc) as channel,
+    ):
+        found = Front(client=client, channel=channel, replicas=replicas)
+        try:
+            found.until(admin.ready, 20)
+            found.until(lambda: found.ask().status_code == 200)
+            yield found
+        finally:
+            process.terminate()
+            process.wait(10)
+            for replica in replicas:
+                replica.close()
+
+
+def test_all_ready_replicas_answer_by_rest_and_by_grpc(front: Front) -> None:
+    front.until(lambda: len({front.ask().json()["predictions"] for _ in range(9)}) == 3)
+    front.until(lambda: len({front.ask_grpc() for _ in range(9)}) == 3)
+
+
+def test_a_replica_that_is_not_ready_is_asked_nothing(front: Front) -> None:
+    away = front.replicas[0]
+    away.ready = False
+    front.until(lambda: "node-1" not in {front.ask().json()["predictions"] for _ in range(9)})
+    before = away.asked
+    assert all(front.ask().status_code == 200 for _ in range(30))
+    assert away.asked == before
+    away.ready = True
+    front.until(lambda: "node-1" in {front.ask().json()["predictions"] for _ in range(9)})
+
+
+def test_a_request_that_breaks_off_is_asked_of_another_replica(front: Front) -> None:
+    front.replicas[1].broken = True
+    answers = [front.ask() for _ in range(30)]
+    assert {answer.status_code for answer in answers} == {200}
+    assert front.replicas[1].asked > 0, "the broken one was asked, and nobody noticed"
+    assert "node-2" not in {answer.json()["predictions"] for answer in answers}
+
+
+def test_a_request_that_breaks_every_replica_is_not_asked_for_ever(front: Front) -> None:
+    for replica in front.replicas:
+        replica.broken, replica.asked = True, 0
+    refused = front.ask()
+    assert refused.status_code >= 500
+    assert "error" in refused.json()
+    assert sum(replica.asked for replica in front.replicas) <= 3
+
+
+def test_where_no_replica_is_ready_the_answer_says_so_in_the_servers_own_form(front: Front) -> None:
+    for replica in front.replicas:
+        replica.ready = False
+    front.until(lambda: front.ask().status_code == 503)
+    assert "no healthy upstream" in front.ask().json()["error"]
+    with pytest.raises(grpc.RpcError) as refused:
+        front.ask_grpc()
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def test_a_front_without_nodes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsInvalid, match="no node"):
+        FrontConfig(
+            rest="127.0.0.1:1",
+            grpc="127.0.0.1:2",
+            nodes=[],
+            admin_socket=tmp_path / "admin.sock",
+            settings=GatewaySettings(),
+        )
