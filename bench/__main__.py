@@ -52,7 +52,6 @@ def main(  # noqa: PLR0913, PLR0917 (Typer reads the options from the arguments)
         wanted=frozenset(wanted),
         count=count,
         models=models,
-        bare_count=max(3, count // 2),
         signups=signups,
         every=every_ms / 1000,
         baseline=baseline,

@@ -63,16 +63,16 @@ def _measured(options: Options, say: Callable[[str], None]) -> Measured:
         say(f"starting {', '.join(PARTS)} and what they need")
         with running(only=PARTS, policy=POLICY) as stack:
             say(f"up after {stack.seconds:.0f} s")
-            ways = send_all(stack, pair, models=options.models, count=options.count, every=options.every, say=say)
-            say("the bare work, on the same object store")
-            bare = limit.limits(stack.settings, pair, models=options.models, count=options.bare_count)
+            with limit.bench(stack.settings, pair, models=options.models) as bare:
+                # In turns with Roost, so that whatever else this machine does meets both alike.
+                ways = send_all(stack, pair, options, between=lambda index: bare.sample() if index % 2 == 0 else None)
         found = {}
         for poll in POLLS if options.baseline else ():
             count = max(3, options.count // poll)
             found[poll] = polled.polled(
                 pair, models=options.models, count=count, poll=poll, every=options.every, say=say
             )
-    return Measured(machine=facts, ways=ways, bare=bare, polled=found)
+    return Measured(machine=facts, ways=ways, bare=bare.samples, polled=found)
 
 
 def _b1(measured: Measured, sizes: Mapping[str, object]) -> Report:
@@ -149,7 +149,7 @@ def _whole(measured: Measured) -> Grid:
             "  limit: three loads at a time": [one.node_load for one in bare],
         },
         notes=(
-            "The parts as Roost's own transitions and nodes recorded them; the limit measured apart, in the same run.",
+            "The parts as Roost's own transitions and nodes recorded them; the limit measured in turns with them.",
             f"Stricter, median over median: {over:.3f} s above the limit, with what a node adds to a bare load.",
         ),
     )

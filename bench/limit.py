@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from bench import bare
 from bench.bare import BareServer
 from bench.variants import Variant, restage
 from roost.adapters.gcs import open_store
-from roost.contracts.ids import DEFAULT_MODEL, served_name, staging_prefix
+from roost.contracts.ids import DEFAULT_MODEL, served_name, split_served_name, staging_prefix
 from roost.contracts.manifest import ArtifactManifest
 from roost.ports.object_store import ObjectStore
 from roost.settings import Settings
 
-CANARY = "server-3"
+CANARY: Final = "server-3"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,45 +41,55 @@ class Bare:
         return self.copying + self.canary_load + self.asking + self.node_load
 
 
-def limits(settings: Settings, variants: Sequence[Variant], *, models: int, count: int) -> list[Bare]:
-    """`count` samples on four servers, of which the fourth is the canary, with so many models loaded."""
-    store = open_store(settings.storage)
-    names = [f"limit-{index:04d}" for index in range(models)]
-    versions = {served_name(name, DEFAULT_MODEL): 1 for name in names}
+@dataclass(slots=True, kw_only=True)
+class Bench:
+    """Four servers, of which the fourth is the canary, and the object store of the stack beside them."""
+
+    store: ObjectStore
+    variants: Sequence[Variant]
+    servers: Sequence[BareServer]
+    #: Served name to the version that every server has.
+    versions: dict[str, int]
+    samples: list[Bare] = field(default_factory=list)
+
+    def sample(self) -> None:
+        """Take one more."""
+        index = len(self.samples)
+        name = sorted(self.versions)[index % len(self.versions)]
+        variant = self.variants[self.versions[name] % len(self.variants)]
+        self.versions[name] += 1
+        self.samples.append(_sample(self, variant, name, f"limit-{index:05d}"))
+
+
+@contextmanager
+def bench(settings: Settings, variants: Sequence[Variant], *, models: int) -> Iterator[Bench]:
+    """The servers, with so many models loaded, ready for samples at any time: noise then meets both sides alike."""
+    versions = {served_name(f"limit-{index:04d}", DEFAULT_MODEL): 1 for index in range(models)}
     with tempfile.TemporaryDirectory(prefix="roost-bare-", dir="/tmp") as directory:
         root = Path(directory)
         for number in range(4):
             for name in versions:
                 bare.put(variants[0].files, root / f"server-{number}", name, 1)
         with bare.servers(4, root, versions, poll=None) as servers:
-            found = []
-            for index in range(count):
-                variant, customer = variants[(index + 1) % len(variants)], names[index % models]
-                found.append(_sample(store, servers, versions, (variant, customer, index)))
-            return found
+            yield Bench(store=open_store(settings.storage), variants=variants, servers=servers, versions=versions)
 
 
-def _sample(
-    store: ObjectStore, servers: Sequence[BareServer], versions: dict[str, int], case: tuple[Variant, str, int]
-) -> Bare:
-    variant, customer, index = case
-    staged = restage(store, variant, customer, f"limit-{index:05d}").manifest
-    name = served_name(customer, DEFAULT_MODEL)
-    version = versions[name] + 1
-    versions[name] = version
+def _sample(at: Bench, variant: Variant, name: str, run_id: str) -> Bare:
+    customer, model = split_served_name(name)
+    staged = restage(at.store, variant, customer, run_id).manifest
+    version = at.versions[name]
     target = f"bench/{customer}/{version}/"
-    source = staging_prefix(customer, DEFAULT_MODEL, staged.run.run_id)
     begun = time.perf_counter()
-    bare.copy(store, source, target, staged.files)
+    bare.copy(at.store, staging_prefix(customer, model, run_id), target, staged.files)
     copied = time.perf_counter()
-    load = partial(_load, store, target, staged, (variant, dict(versions)))
-    canary = next(server for server in servers if server.name == CANARY)
+    load = partial(_load, at, target, staged, variant)
+    (canary,) = (server for server in at.servers if server.name == CANARY)
     load(canary)
     loaded = time.perf_counter()
     bare.ask_recorded(canary.client, name, version, variant)
     asked = time.perf_counter()
-    with ThreadPoolExecutor(len(servers)) as threads:
-        list(threads.map(load, [server for server in servers if server is not canary]))
+    with ThreadPoolExecutor(len(at.servers)) as threads:
+        list(threads.map(load, [server for server in at.servers if server is not canary]))
     return Bare(
         copying=copied - begun,
         canary_load=loaded - copied,
@@ -86,19 +98,12 @@ def _sample(
     )
 
 
-def _load(
-    store: ObjectStore,
-    prefix: str,
-    manifest: ArtifactManifest,
-    case: tuple[Variant, dict[str, int]],
-    server: BareServer,
-) -> None:
-    variant, versions = case
+def _load(at: Bench, prefix: str, manifest: ArtifactManifest, variant: Variant, server: BareServer) -> None:
     name = served_name(manifest.customer, manifest.model)
-    place = server.models / name
-    incoming = place / f"incoming-{versions[name]}"
-    bare.fetch(store, prefix, manifest.files, incoming)
-    incoming.replace(place / str(versions[name]))
-    server.reload(versions)
-    server.until_available(name, versions[name])
-    server.client.predict(name, variant.question, version=versions[name], signature="serving_default", deadline=10)
+    version = at.versions[name]
+    incoming = server.models / name / f"incoming-{version}"
+    bare.fetch(at.store, prefix, manifest.files, incoming)
+    incoming.replace(server.models / name / str(version))
+    server.reload(at.versions)
+    server.until_available(name, version)
+    server.client.predict(name, variant.question, version=version, signature="serving_default", deadline=10)

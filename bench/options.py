@@ -17,8 +17,6 @@ class Options:
     count: int
     #: Served models while samples are taken.
     models: int
-    #: Samples of the bare work.
-    bare_count: int
     #: Signups of B10.
     signups: int
     #: Seconds between two questions to one node.

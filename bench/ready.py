@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bench.driver import driver
+from bench.options import Options
 from bench.stack import Stack
 from bench.variants import Variant
 from bench.way import Way
@@ -18,23 +19,27 @@ POLICY: Final = "version: 1\nrules:\n  bake_seconds: 0.5\n"
 #: Let the pools' write allowance (a burst of two, one a second) fill again: an event on a quiet fleet finds it full.
 REST: Final = 3.0
 
-Told = Callable[[str], None]
-
 
 def send_all(
-    stack: Stack, variants: Sequence[Variant], *, models: int, count: int, every: float, say: Told
+    stack: Stack, variants: Sequence[Variant], options: Options, *, between: Callable[[int], None]
 ) -> list[Way]:
-    """`count` retrainings in turn of `models` served models, after each has had its first version."""
+    """Retrainings in turn of the served models, after each has had its first version.
+
+    `between` is called with the sample's number while the pools' write allowance fills again.
+    """
+    models = options.models
     found: list[Way] = []
-    with driver(stack.settings, every=every) as to:
-        for index in range(models + count):
+    with driver(stack.settings, every=options.every) as to:
+        for index in range(models + options.count):
             customer = f"bench-{index % models:04d}"
             to.settle(customer)
             if index >= models:
-                time.sleep(REST)
+                rested = time.monotonic() + REST
+                between(index - models)
+                time.sleep(max(0.5, rested - time.monotonic()))
             way = to.send(variants[(index // models) % len(variants)], customer, f"run-{index:05d}")
-            kind = "first" if index < models else f"{len(found) + 1}/{count}"
-            say(f"{customer} {kind}: {way.total:.3f} s, own {way.own:.3f}, skew {way.skew * 1000:.1f} ms")
+            kind = "first" if index < models else f"{len(found) + 1}/{options.count}"
+            options.say(f"{customer} {kind}: {way.total:.3f} s, own {way.own:.3f}, skew {way.skew * 1000:.1f} ms")
             if index >= models:
                 found.append(way)
     return found
