@@ -57,21 +57,20 @@ class Commands:
         command = row.command
         try:
             decided = self._decide(command)
-            self._parts.write(decided.steps)
+            outcome = decided.sentence
+            event = self._parts.operation(
+                f"command.{command.command}",
+                f"{outcome} Asked with: {command.reason}",
+                key=row.event_id,
+                actor=command.actor,
+                customer=decided.customer or command.customer,
+                facts={"command_id": row.event_id, "rollout_id": decided.rollout_id, "done": decided.done},
+            )
+            self._parts.carry_out(row.event_id, decided.steps, outcome=outcome, event=event)
         except Conflict as error:
             # The rollout moved between look and write: look again, at once.
             log.info("command %s is looked at again: %s", row.event_id, error, extra={"action": "command_again"})
             return
-        outcome = decided.sentence
-        event = self._parts.operation(
-            f"command.{command.command}",
-            f"{outcome} Asked with: {command.reason}",
-            key=row.event_id,
-            actor=command.actor,
-            customer=decided.customer or command.customer,
-            facts={"command_id": row.event_id, "rollout_id": decided.rollout_id, "done": decided.done},
-        )
-        self._parts.ledger.close_command(row.event_id, outcome=outcome, at=self._parts.clock.now(), events=[event])
         log.info(
             "%s by %s: %s",
             command.command,

@@ -64,12 +64,19 @@ class Parts:
 
         Raises `Conflict` where a row changed since it was read.
         """
-        self.ledger.apply(
-            [
-                Change(before=step.before, after=step.after, transition=step.transition, events=(step.event,))
-                for step in steps
-            ]
-        )
+        self.ledger.apply(_changes(steps))
+        self._written(steps)
+
+    def carry_out(self, command: str, steps: Sequence[Step], *, outcome: str, event: Event) -> None:
+        """Write a command's transitions and close it, all or none: one that is repeated must not find a next target.
+
+        Raises `Conflict` as `write` does; then the command stays open.
+        """
+        now, changes = self.clock.now(), _changes(steps)
+        if self.ledger.close_command(command, outcome=outcome, at=now, events=[event], changes=changes):
+            self._written(steps)
+
+    def _written(self, steps: Sequence[Step]) -> None:
         for step in steps:
             metrics.TRANSITIONS.labels(phase=step.after.phase).inc()
             _log(step)
@@ -87,6 +94,12 @@ class Parts:
             time=self.clock.now(),
             data=payload,
         )
+
+
+def _changes(steps: Sequence[Step]) -> list[Change]:
+    return [
+        Change(before=step.before, after=step.after, transition=step.transition, events=(step.event,)) for step in steps
+    ]
 
 
 def _log(step: Step) -> None:

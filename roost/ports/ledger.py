@@ -208,8 +208,14 @@ class CommandLedger(Protocol):
     def open_commands(self, limit: int) -> Sequence[CommandRow]:
         """Those not done, oldest first."""
 
-    def close_command(self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event]) -> None:
-        """Write what became of it, with its events."""
+    def close_command(
+        self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event], changes: Sequence[Change] = ()
+    ) -> bool:
+        """Write what became of it, with its events and the transitions that it led to: all or none.
+
+        A command that is closed keeps its outcome, and nothing is written. Returns whether it was open. Raises
+        `NotFound`, and what `RolloutLedger.apply` raises: then it stays open.
+        """
 
     def commands(self, limit: int) -> Sequence[CommandRow]:
         """The newest, done or not: the audit list."""

@@ -451,6 +451,26 @@ class TestCommands:
         assert [row.outcome for row in ledger.commands(10)] == ["rolled back"]
         assert [row.event.id for row in ledger.unpublished(10)] == ["e1"]
 
+    def test_a_command_is_closed_with_its_transitions_or_not_at_all(self, ledger: Ledger) -> None:
+        before = receive(ledger)
+        ledger.submit("c1", self.COMMAND, at=T0)
+        stale = a_change(before.model_copy(update={"revision": 7}), Phase.CANCELLED)
+        with pytest.raises(Conflict):
+            ledger.close_command("c1", outcome="no", at=T0, events=[an_event()], changes=[stale])
+        assert (len(ledger.open_commands(10)), len(ledger.unpublished(10))) == (1, 0)
+        change = a_change(before, Phase.CANCELLED, events=(an_event("moved"),))
+        assert ledger.close_command("c1", outcome="yes", at=T0, events=[an_event("told")], changes=[change])
+        assert ledger.rollout(before.id).phase is Phase.CANCELLED
+        assert [row.event.id for row in ledger.unpublished(10)] == ["moved", "told"]
+
+    def test_a_closed_command_writes_no_transitions(self, ledger: Ledger) -> None:
+        before = receive(ledger)
+        ledger.submit("c1", self.COMMAND, at=T0)
+        assert ledger.close_command("c1", outcome="first", at=T0, events=[])
+        change = a_change(before, Phase.CANCELLED)
+        assert not ledger.close_command("c1", outcome="again", at=T0, events=[], changes=[change])
+        assert ledger.rollout(before.id).phase is Phase.RECEIVED
+
     def test_open_oldest_first_audit_newest_first(self, ledger: Ledger) -> None:
         for number in range(3):
             ledger.submit(f"c{number}", self.COMMAND, at=T0)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from roost.adapters.in_memory.ledger_rollouts import InMemoryRollouts
 from roost.adapters.in_memory.ledger_state import LedgerState
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import NotFound
 from roost.contracts.events import DeployCommand
-from roost.ports.ledger import CommandRow, Freeze, OutboxRow
+from roost.ports.ledger import Change, CommandRow, Freeze, OutboxRow
 
 
 class InMemoryCommands:
@@ -34,15 +35,20 @@ class InMemoryCommands:
         with self._state.lock:
             return [row for row in self._state.commands.values() if row.done_at is None][:limit]
 
-    def close_command(self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event]) -> None:
-        """Write what became of it."""
+    def close_command(
+        self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event], changes: Sequence[Change] = ()
+    ) -> bool:
+        """Write what became of it, with the transitions that it led to; one that is closed stays as it is."""
         with self._state.lock:
             row = self._state.commands.get(event_id)
             if row is None:
                 raise NotFound(f"there is no command {event_id!r}")
-            if row.done_at is None:
-                self._state.commands[event_id] = replace(row, outcome=outcome, done_at=at)
-                self._state.add_events(events)
+            if row.done_at is not None:
+                return False
+            InMemoryRollouts(self._state).apply(changes)
+            self._state.commands[event_id] = replace(row, outcome=outcome, done_at=at)
+            self._state.add_events(events)
+            return True
 
     def commands(self, limit: int) -> Sequence[CommandRow]:
         """The newest, done or not."""

@@ -11,11 +11,12 @@ from psycopg.types.json import Jsonb
 
 from roost.adapters.postgres.database import Database
 from roost.adapters.postgres.outbox import append, notify
+from roost.adapters.postgres.rollouts import write
 from roost.adapters.postgres.rows import command_of
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import NotFound
 from roost.contracts.events import DeployCommand
-from roost.ports.ledger import CommandRow, Freeze
+from roost.ports.ledger import Change, CommandRow, Freeze
 
 _SUBMIT: Final = "INSERT INTO commands (event_id, command, received_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
 _FREEZE: Final = """
@@ -46,18 +47,24 @@ class PostgresCommands:
         with self._database.transaction() as cursor:
             return [command_of(row) for row in cursor.execute(query, [limit])]
 
-    def close_command(self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event]) -> None:
-        """Write what became of it; one that is closed stays as it is. Raises `NotFound`."""
+    def close_command(
+        self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event], changes: Sequence[Change] = ()
+    ) -> bool:
+        """Write what became of it, with the transitions that it led to; one that is closed stays as it is."""
         with self._database.transaction() as cursor:
             cursor.execute("SELECT done_at FROM commands WHERE event_id = %s FOR UPDATE", [event_id])
             row = cursor.fetchone()
             if row is None:
                 raise NotFound(f"there is no command {event_id!r}")
-            if row["done_at"] is None:
-                cursor.execute(
-                    "UPDATE commands SET done_at = %s, outcome = %s WHERE event_id = %s", [at, outcome, event_id]
-                )
-                append(cursor, events)
+            if row["done_at"] is not None:
+                return False
+            if changes:
+                write(cursor, changes, now=self._database.stamp)
+            cursor.execute(
+                "UPDATE commands SET done_at = %s, outcome = %s WHERE event_id = %s", [at, outcome, event_id]
+            )
+            append(cursor, [*(event for change in changes for event in change.events), *events])
+            return True
 
     def commands(self, limit: int) -> Sequence[CommandRow]:
         """The newest, done or not."""

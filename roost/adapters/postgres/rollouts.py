@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from roost.adapters.postgres import rollout_sql as sql
 from roost.adapters.postgres.database import Cursor, Database
@@ -105,13 +106,7 @@ class PostgresRollouts:
         if not changes:
             return
         with self._database.transaction() as cursor:
-            _lock(cursor, changes)
-            # Those that make room go first: the index that allows one rollout per name is checked by statement.
-            for change in sorted(changes, key=lambda one: one.after.phase in EXCLUSIVE):
-                values = rollout_values(change.after) | {"id": change.before.id, "revision": change.before.revision + 1}
-                cursor.execute(sql.UPDATE, {**values, "now": self._database.stamp})
-                cursor.execute(INSERT_TRANSITION, transition_values(change.transition))
-            notify(cursor, "rollouts")
+            write(cursor, changes, now=self._database.stamp)
             append(cursor, [event for change in changes for event in change.events])
 
     def allocate_version(self, rollout_id: str) -> int:
@@ -132,6 +127,17 @@ class PostgresRollouts:
         with self._database.transaction() as cursor:
             row = cursor.execute(sql.LIVE, [customer, model]).fetchone()
             return None if row is None else rollout_of(row)
+
+
+def write(cursor: Cursor, changes: Sequence[Change], *, now: datetime | None) -> None:
+    """Write transitions, but not their events: `append` comes last in a transaction. Raises `Conflict`, `NotFound`."""
+    _lock(cursor, changes)
+    # Those that make room go first: the index that allows one rollout per name is checked by statement.
+    for change in sorted(changes, key=lambda one: one.after.phase in EXCLUSIVE):
+        values = rollout_values(change.after) | {"id": change.before.id, "revision": change.before.revision + 1}
+        cursor.execute(sql.UPDATE, {**values, "now": now})
+        cursor.execute(INSERT_TRANSITION, transition_values(change.transition))
+    notify(cursor, "rollouts")
 
 
 def _unknown(rollout_id: str) -> NotFound:

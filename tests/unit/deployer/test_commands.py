@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from roost.contracts.errors import DatabaseUnavailable
 from roost.contracts.events import Command, OperationReported
 from roost.contracts.policy import Approval, Policy, Rules
 from roost.contracts.rollout import Phase
@@ -37,6 +38,28 @@ def test_a_rollback_returns_to_the_previous_version_in_one_generation_and_quaran
     live = world.ledger.live("ua", "default")
     assert live is not None
     assert live.id == first
+
+
+def test_a_rollback_that_is_interrupted_is_done_once_and_never_takes_the_next_version_back_too(world: World) -> None:
+    _, second = live_pair(world)
+    world.clock.advance(601)
+    world.run()
+    third = world.deploy(run="r3")
+    close = world.ledger.close_command
+
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseUnavailable("gone")
+
+    world.ledger.close_command = away
+    with pytest.raises(DatabaseUnavailable):
+        world.command(Command.ROLLBACK, customer="ua")
+    for _ in range(10):
+        world.pace(world.promoter.step)
+        world.clock.advance(1)
+    world.ledger.close_command = close
+    world.run()
+    assert (world.rollout(third).phase, world.rollout(second).phase) == (Phase.ROLLED_BACK, Phase.SETTLED)
+    assert world.ledger.commands(1)[0].outcome == "ua.default returns to version 2; version 3 is quarantined."
 
 
 def test_a_settled_rollout_is_rolled_back_by_loading_the_previous_version_again(world: World) -> None:

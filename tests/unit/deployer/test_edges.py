@@ -322,13 +322,13 @@ def test_a_row_that_a_person_moved_does_not_hold_up_the_rest_of_a_pass(world: Wo
 def test_a_command_whose_rollout_moved_under_it_is_looked_at_again() -> None:
     world = World(Policy(rules=Rules(approval=Approval.ALWAYS)))
     rollout_id = world.deploy()
-    write = world.ledger.apply
+    close = world.ledger.close_command
 
-    def first_conflict(changes: object) -> None:
-        world.ledger.apply = write
+    def first_conflict(*_: object, **__: object) -> None:
+        world.ledger.close_command = close
         raise Conflict("moved")
 
-    world.ledger.apply = first_conflict
+    world.ledger.close_command = first_conflict
     with pytest.raises(AssertionError):
         world.command(Command.APPROVE, rollout_id=rollout_id)
     world.commands.step()
