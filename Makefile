@@ -81,11 +81,11 @@ test-contract: $(READY) ## each port, on its fake and on the real part (one minu
 
 test-integration: $(READY) ## real parts: training, DAGs, nodes, gateway, deployer, console (about five minutes)
 	$(say) 'Tests 3/4: integration (about five minutes)'
-	@$(PYTEST) -q tests/integration $(COVERAGE) $(ARGS)
+	@$(PYTEST) -q tests/integration --durations=12 $(COVERAGE) $(ARGS)
 
 test-e2e: $(READY) ## the whole stack: an event in, an answer out (about five minutes)
 	$(say) 'Tests 4/4: end to end (about five minutes)'
-	@$(PYTEST) -q tests/e2e $(COVERAGE) $(ARGS)
+	@$(PYTEST) -q tests/e2e --durations=12 $(COVERAGE) $(ARGS)
 
 test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17 and Maven
 	$(say) 'Tests: Apache Kafka'

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from roost.embedded import addresses, leftovers, ports
+from roost.embedded.state_dir import StateDir
 from tests.e2e.world import World
 
 
@@ -22,5 +24,9 @@ def world() -> Iterator[World]:
         yield found
     finally:
         found.close()
+        known = addresses.load(StateDir.at(found.state))
         found.run("down", check=False)
         shutil.rmtree(directory, ignore_errors=True)
+    assert known is not None
+    assert leftovers.find(known.id) == []
+    assert [name for name, port in known.ports.items() if not ports.is_free(port)] == []

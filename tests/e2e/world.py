@@ -36,11 +36,16 @@ class World:
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROOST_", "AIRFLOW_"))}
         self.environment = clean | {"ROOST_STATE_DIR": str(state), "PYTHONPATH": str(ROOT)}
 
-    def run(self, *words: str, module: str = "roost", check: bool = True, seconds: float = 180) -> str:
-        """A command's standard output."""
+    def run(
+        self, *words: str, module: str = "roost", check: bool = True, seconds: float = 180, bare: bool = False
+    ) -> str:
+        """A command's standard output; `bare` leaves it to find the settings by the state directory."""
+        given = {
+            name: value for name, value in self.environment.items() if not (bare and name == "ROOST_SETTINGS_FILE")
+        }
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
-            env=self.environment,
+            env=given,
             cwd=ROOT,
             capture_output=True,
             text=True,
