@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from deployer.checks.load import LoadCheck
 from deployer.checks.sanity import SanityCheck
 from deployer.checks.signature import SignatureCheck
 from deployer.checks.subject import CanaryCheck, CanarySubject
+from deployer.domain.wording import keepable
 from roost.contracts.verdict import CheckResult, Outcome, Verdict
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ def run(subject: CanarySubject, *, monotonic: Callable[[], float]) -> Verdict:
             continue
         started = monotonic()
         result = _contained(check, subject)
-        results.append(result.model_copy(update={"seconds": round(monotonic() - started, 6)}))
+        results.append(_keepable(result, seconds=round(monotonic() - started, 6)))
         if result.outcome is Outcome.FAIL:
             break
     return Verdict.of(tuple(results))
@@ -48,7 +50,14 @@ def _contained(check: CanaryCheck, subject: CanarySubject) -> CheckResult:
     except Exception as error:  # the outcome below is the decision; nothing goes on as if it had passed
         log.exception("check %s failed", check.name, extra={"action": "check_failed", "check": check.name})
         sentence = f"The check itself failed, which is a bug in Roost: {type(error).__name__}: {error}"
-        return CheckResult(check=check.name, outcome=Outcome.INCONCLUSIVE, sentence=sentence[:2000])
+        return CheckResult(check=check.name, outcome=Outcome.INCONCLUSIVE, sentence=sentence)
+
+
+def _keepable(result: CheckResult, *, seconds: float) -> CheckResult:
+    """The finding as a database takes it: an estimate beyond all bounds has no JSON; its sentence tells it."""
+    estimate = result.estimate if result.estimate is None or math.isfinite(result.estimate) else None
+    sentence = keepable(result.sentence)
+    return result.model_copy(update={"seconds": seconds, "sentence": sentence, "estimate": estimate})
 
 
 def _unknown(name: str) -> CheckResult:

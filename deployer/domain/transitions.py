@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from deployer.domain.wording import keepable
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict
 from roost.contracts.events import RolloutChanged, rollout_type
@@ -82,9 +83,10 @@ def transition(rollout: Rollout, after: Phase, cause: Cause, **fields: object) -
     """
     if after not in TABLE[rollout.phase]:
         raise TransitionRefused(f"rollout {rollout.id} is {rollout.phase}; it cannot become {after}")
+    reason = keepable(cause.reason)
     changed = {
         "phase": after,
-        "reason": cause.reason,
+        "reason": reason,
         "entered_at": cause.at,
         "deadline": None,
         **fields,
@@ -99,7 +101,7 @@ def transition(rollout: Rollout, after: Phase, cause: Cause, **fields: object) -
         after=after,
         at=cause.at,
         actor=cause.actor,
-        reason=cause.reason,
+        reason=reason,
         facts=dict(cause.facts),
     )
     return Step(before=rollout, after=moved, transition=line, event=event_of(moved, line, cause.evidence))

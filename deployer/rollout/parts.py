@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Final, Protocol
 
 from deployer.domain.transitions import DEPLOYER, SOURCE, Cause, Step, deadline, transition
+from deployer.domain.wording import keepable
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.policy import Policy, Rules
@@ -85,7 +86,9 @@ class Parts:
 
     def operation(self, what: str, reason: str, *, key: str, **known: object) -> Event:
         """An event that belongs to no single rollout. The same `what` and `key` give the same event id."""
-        payload = OperationReported.model_validate({"what": what, "actor": DEPLOYER, **known, "reason": reason})
+        payload = OperationReported.model_validate(
+            {"what": what, "actor": DEPLOYER, **known, "reason": keepable(reason)}
+        )
         return Event(
             id=str(uuid.uuid5(_OPERATION_IDS, f"{what}/{key}")),
             type=OPERATION_REPORTED,

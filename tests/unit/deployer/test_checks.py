@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -146,6 +147,19 @@ def test_a_bug_in_a_check_holds_that_model_for_a_person_and_nobody_elses() -> No
     found = verdict(ask=raising(AttributeError("'bytes' object has no attribute 'tolist'")))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "The check itself failed, which is a bug in Roost: AttributeError" in found.sentence
+
+
+def test_a_verdict_is_always_one_that_a_database_holds() -> None:
+    answers = answering(score=lambda inputs: np.full((len(inputs["x"]), 1), 1e308))
+    recorded = case(0.5, outputs={"score": [[-1e308]], "label": [["ann"]]})
+    only = CheckPolicy(enabled=("golden",))
+    found = verdict(ask=answers, golden=[recorded], bounds=only)
+    assert (found.outcome, found.checks[0].estimate) == (Outcome.FAIL, None)
+    assert "inf" in found.sentence
+    json.dumps(found.model_dump(mode="json"), allow_nan=False)
+    found = verdict(ask=raising(Permanent("no\0 " + "x" * 9000)))
+    assert "\0" not in found.sentence
+    assert len(found.sentence) < 2100
 
 
 def test_rows_of_text_are_told_apart() -> None:

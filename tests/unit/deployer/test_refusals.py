@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from roost.contracts.errors import StorageUnavailable
+from roost.contracts.events import RolloutChanged
 from roost.contracts.ids import staging_prefix
 from roost.contracts.manifest import MANIFEST_NAME, SAVED_MODEL_NAME, SignatureSpec, TensorSpec
 from roost.contracts.policy import Policy, Rules
@@ -227,3 +228,19 @@ def test_a_step_that_was_killed_after_its_copies_is_repeated_without_harm(world:
     world.run()
     row = world.rollout(rollout_id)
     assert (row.phase, row.version) == (Phase.LIVE, version)
+
+
+@pytest.mark.parametrize("operator", ["Evil\0Op", "E" * 2_000_000])
+def test_a_name_in_a_graph_that_no_database_or_bus_holds_is_a_refusal_that_both_hold(
+    world: World, operator: str
+) -> None:
+    rollout_id = world.deploy(graph=saved_model((operator,)))
+    row, line = world.rollout(rollout_id), world.ledger.history(rollout_id)[-1]
+    assert row.phase is Phase.REJECTED
+    assert row.reason == line.reason
+    assert "uses the operator E" in row.reason
+    assert "\0" not in row.reason
+    assert len(row.reason) <= 2000
+    told = world.ledger.recent_events(limit=1)[0].event.data
+    assert isinstance(told, RolloutChanged)
+    assert told.reason == row.reason
