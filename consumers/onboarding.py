@@ -76,7 +76,9 @@ class Worker:
         except Retryable as error:
             after = self._later(row, str(error))
         except (Permanent, Conflict) as error:
-            after = self._refused(row, str(error))
+            # A refused signup ends there. One who leaves must not become one who stays: what refuses is mended.
+            leaving = row.stage is OnboardingStage.LEAVING
+            after = self._later(row, str(error)) if leaving else self._refused(row, str(error))
         self.ledger.set_onboarding(after)
 
     def _train(self, row: Onboarding) -> Onboarding:

@@ -119,6 +119,22 @@ def test_who_leaves_is_gone_when_the_retirement_has_succeeded(
     assert [told.event.data.what for told in world.ledger.unpublished(9)] == ["customer.gone"]  # type: ignore[union-attr]
 
 
+def test_who_leaves_goes_on_leaving_while_airflow_refuses_the_retirement(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    world.ledger.offboard("crm left", "acme", "moved", at=world.clock.now())
+    workflow.refuses[RETIRE_DAG] = "the DAG's params changed"
+    worker.step()
+    assert (row(world).stage, row(world).attempts) == (OnboardingStage.LEAVING, 1)
+    assert "params changed" in (row(world).error or "")
+    del workflow.refuses[RETIRE_DAG]
+    world.clock.advance(60)
+    worker.step()
+    [(dag, _)] = workflow.runs
+    assert dag == RETIRE_DAG
+
+
 def test_a_retirement_that_failed_is_shown_and_looked_at_again(
     world: World, worker: Worker, workflow: InMemoryWorkflow
 ) -> None:
