@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -99,31 +100,40 @@ def train(order: Mapping[str, object]) -> dict[str, object]:
     command = [sys.executable, "-m", "training", "run", "--customer", asked.customer_id, "--model", asked.model]
     command += ["--run-id", asked.run_id, *(["--window", asked.data_window] if asked.data_window else [])]
     search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": search}
-    ) as process:
+    # A file, not a pipe: a model's own code may print as much as it likes, and nobody reads it before the end.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed,
+        subprocess.Popen(
+            command,
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, "PYTHONPATH": search},
+        ) as process,
+    ):
         try:
-            return _followed(process)
+            _followed(process)
         finally:
             # A task that is stopped must not leave its child behind.
             process.kill()
+        printed.seek(0)
+        found: dict[str, object] = json.loads(printed.read().splitlines()[-1])
+        return found
 
 
-def _followed(process: subprocess.Popen[str]) -> dict[str, object]:
-    if process.stderr is None or process.stdout is None:
-        raise AssertionError("both are pipes")
+def _followed(process: subprocess.Popen[str]) -> None:
+    if process.stderr is None:
+        raise AssertionError("it is a pipe")
     last = ""
     for line in process.stderr:
         log.info(line.rstrip())
         last = line.rstrip() if line.startswith(_OWN) else last
-    facts = process.stdout.read()
     code = process.wait()
     if code == EXIT_PERMANENT:
         raise Permanent(last.removeprefix(_OWN))
     if code != 0:
         raise Retryable(f"the training process ended with code {code}: {last}")
-    found: dict[str, object] = json.loads(facts.splitlines()[-1])
-    return found
 
 
 def publish(order: Mapping[str, object], facts: Mapping[str, object]) -> dict[str, object]:
