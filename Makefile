@@ -9,6 +9,9 @@ PY := $(VENV)/bin/python
 UV := .cache/uv/bin/uv
 READY := $(VENV)/.ready
 PYTEST := $(PY) -m pytest
+# Most suites wait more than they compute: two files at a time. make WORKERS=0 runs one after the other, for a debugger.
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile
 
 # What a shell may have set for another project does not reach this one.
 unexport PYTHONDONTWRITEBYTECODE
@@ -73,15 +76,15 @@ test: $(READY) ## all tiers that need nothing but this machine (under 15 minutes
 
 test-unit: $(READY) ## in memory, no network, no TensorFlow (half a minute)
 	$(say) 'Tests 1/4: unit (half a minute)'
-	@$(PYTEST) -q tests/unit $(COVERAGE) $(ARGS)
+	@$(PYTEST) -q tests/unit $(PARALLEL) $(COVERAGE) $(ARGS)
 
 test-contract: $(READY) ## each port, on its fake and on the real part (one minute)
 	$(say) 'Tests 2/4: contract, on the real broker, object store and PostgreSQL (one minute)'
-	@$(PYTEST) -q tests/contract $(COVERAGE) $(ARGS)
+	@$(PYTEST) -q tests/contract $(PARALLEL) $(COVERAGE) $(ARGS)
 
 test-integration: $(READY) ## real parts: training, DAGs, nodes, gateway, deployer, console (about five minutes)
 	$(say) 'Tests 3/4: integration (about five minutes)'
-	@$(PYTEST) -q tests/integration --durations=12 $(COVERAGE) $(ARGS)
+	@$(PYTEST) -q tests/integration $(PARALLEL) --durations=12 $(COVERAGE) $(ARGS)
 
 test-e2e: $(READY) ## the whole stack: an event in, an answer out (about five minutes)
 	$(say) 'Tests 4/4: end to end (about five minutes)'
