@@ -52,14 +52,14 @@ PROGRAMS: Final = (
         names=("B1", "B2"),
         measures="ready to serving: models.ready to the first right answer of every node; and the skew between nodes",
         against="servers that poll their configuration file; copy, load and requests with nothing around them",
-        minutes=8,
+        minutes=5,
         run=_ready,
     ),
     Program(
         names=("B9",),
         measures="roost up: seconds to ready, memory",
         against="Airflow alone",
-        minutes=3,
+        minutes=2,
         run=_startup,
     ),
     Program(
@@ -73,7 +73,7 @@ PROGRAMS: Final = (
         names=("B8",),
         measures="what the gateway adds to a prediction",
         against="the same upstream asked directly, and a bare Envoy",
-        minutes=2,
+        minutes=1,
         run=_gateway,
     ),
 )
