@@ -65,6 +65,9 @@ class Decisions:
 
     def reject(self, rollout: Rollout, command: DeployCommand) -> Decided:
         """End a rollout that answers nothing yet; or one that answers and has no version before it to return to."""
+        if rollout.phase in _ANSWERING | {Phase.HALTED} and self._gone(rollout) is not None:
+            # What a customer who came back had before was deleted when they left.
+            rollout = rollout.model_copy(update={"previous_version": None})
         if rollout.phase is Phase.HALTED or (rollout.phase in _ANSWERING and rollout.previous_version is None):
             return self._take_back(rollout, command)
         if Phase.CANCELLED not in TABLE[rollout.phase]:
@@ -155,15 +158,25 @@ class Decisions:
         parts, version = self._parts, rollout.previous_version
         if version is None:
             return None
-        prefix = version_prefix(rollout.customer, rollout.model, version)
-        if parts.store.stat(prefix + MANIFEST_NAME) is None:
-            return f"The objects of version {version} are gone from {prefix}: deploy a new model instead."
+        gone = self._gone(rollout)
+        if gone is not None:
+            return f"{gone}: deploy a new model instead, or end its serving with `roost reject {rollout.id}`."
         every = RolloutQuery(customer=rollout.customer, model=rollout.model, limit=10_000)
         digest = next((row.digest for row in parts.ledger.rollouts(every) if row.version == version), None)
         entry = parts.ledger.quarantined(digest) if digest else None
         if entry is not None:
             return f"Version {version} is quarantined ({entry.reason}): release {entry.digest} first."
         return None
+
+    def _gone(self, rollout: Rollout) -> str | None:
+        """That the previous version's objects are gone; None where they are there, or where there is none."""
+        version = rollout.previous_version
+        if version is None:
+            return None
+        prefix = version_prefix(rollout.customer, rollout.model, version)
+        if self._parts.store.stat(prefix + MANIFEST_NAME) is not None:
+            return None
+        return f"The objects of version {version} are gone from {prefix}"
 
     def _in_the_way(self, rollout: Rollout) -> list[Rollout]:
         return [one for one in self._exclusive(rollout) if Phase.CANCELLED in TABLE[one.phase]]

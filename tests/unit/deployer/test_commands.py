@@ -97,6 +97,18 @@ def test_a_rollback_whose_previous_objects_are_gone_is_refused(world: World) -> 
     assert world.rollout(second).phase is Phase.LIVE
 
 
+def test_a_live_model_whose_previous_objects_are_gone_can_still_be_taken_down(world: World) -> None:
+    _, second = live_pair(world)
+    found = world.memory.stat("models/ua/default/1/MANIFEST.json")
+    assert found is not None
+    world.memory.delete(found.name, if_generation=found.generation)
+    assert f"roost reject {second}" in world.command(Command.ROLLBACK, rollout_id=second)
+    assert "is no longer served" in world.command(Command.REJECT, rollout_id=second)
+    world.run()
+    assert world.rollout(second).phase is Phase.ROLLED_BACK
+    assert world.desired().models == ()
+
+
 def test_a_rollback_to_a_quarantined_version_is_refused_until_it_is_released(world: World) -> None:
     first, second = live_pair(world)
     digest = world.rollout(first).digest
