@@ -31,6 +31,10 @@ PARAMS = {
 }
 
 
+#: Hours, once the pauses have grown to ten minutes: a broker that is away must not cost a model that is trained.
+PUBLISH_RETRIES = 40
+
+
 class Publish(PythonOperator):
     """Publishes, and links to the rollout."""
 
@@ -78,6 +82,7 @@ def train_customer_model() -> None:
     order = prepare()
     Publish(
         task_id="publish",
+        retries=PUBLISH_RETRIES,
         python_callable=publish_model,
         op_kwargs={"order": order, "facts": train_and_stage(order)},
         outlets=[MODELS],

@@ -42,6 +42,7 @@ def test_every_dag_loads_with_a_form_and_retries_and_without_heavy_imports(in_ai
     assert found["loaded"] == []
     train = found["dags"]["train_customer_model"]
     assert list(train["tasks"]) == ["prepare", "train_and_stage", "publish"]
+    assert train["tasks"]["publish"] >= 40
     assert train["params"] == ["customer_id", "data_window", "model", "reason", "wave_id"]
     assert found["dags"]["retrain_due_customers"]["schedule"] is not None
     assert all(retries > 0 for dag in found["dags"].values() for retries in dag["tasks"].values())
