@@ -11,7 +11,7 @@ from deployer.console.why.way import BEFORE_CANARY
 from deployer.domain.approval import FLEET, pause_scope
 from roost.contracts.ids import DEFAULT_MODEL
 from roost.contracts.rollout import Phase
-from roost.ports.ledger import OnboardingStage
+from roost.ports.ledger import Onboarding, OnboardingStage
 
 _RUNBOOKS: Final = "docs/runbooks"
 _STUCK: Final = f"{_RUNBOOKS}/stuck-rollout.md"
@@ -24,11 +24,18 @@ def advise(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
         sentence = f"See to {broken[0].title} first: customers meet it."
         return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/node-behind.md")
     if evidence.onboarding is not None and evidence.onboarding.stage is OnboardingStage.LEAVING:
-        return Advice(sentence="Nothing: the customer has left and their models are being retired.")
+        return _leaving(evidence.onboarding)
     if evidence.rollout is None:
         return _before_rollout(evidence, steps)
     by_phase = _BY_PHASE.get(evidence.rollout.phase)
     return by_phase(evidence) if by_phase else _under_way(evidence)
+
+
+def _leaving(row: Onboarding) -> Advice:
+    if row.error is None:
+        return Advice(sentence="Nothing: the customer has left and their models are being retired.")
+    sentence = f"The customer has left, and their retirement does not get on: {row.error}"
+    return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/airflow-down.md")
 
 
 def _before_rollout(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:

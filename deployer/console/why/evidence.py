@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from deployer.console.fleet import FleetReader, PoolReport
 from deployer.console.sources import TRAINING_DAG, Sources
 from deployer.domain.approval import FLEET, pause_scope
 from roost.contracts.errors import NotFound, WorkflowUnavailable
 from roost.contracts.rollout import Rollout, Transition
-from roost.ports.ledger import Freeze, Onboarding, Quarantine, RolloutQuery
+from roost.ports.ledger import Freeze, Onboarding, OnboardingStage, Quarantine, RolloutQuery
 from roost.ports.workflow import WorkflowRun
+
+_ON_THE_WAY: Final = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.REFUSED})
 
 
 class UnknownCustomer(NotFound):
@@ -63,7 +66,7 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
     ledger = sources.ledger
     onboarding = ledger.onboarding(customer)
     newest = ledger.rollouts(RolloutQuery(customer=customer, model=model, limit=1))
-    rollout = newest[0] if newest else None
+    rollout = newest[0] if newest and not _before_return(newest[0], onboarding) else None
     if rollout is None and (onboarding is None or onboarding.model != model):
         raise UnknownCustomer(_unknown(onboarding, customer, model))
     run, run_error = _run(sources, rollout.run_id if rollout else onboarding.airflow_run_id if onboarding else None)
@@ -84,6 +87,13 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
         quarantine=ledger.quarantined(rollout.digest) if rollout else None,
         pool=fleet.pool(pool),
     )
+
+
+def _before_return(rollout: Rollout, onboarding: Onboarding | None) -> bool:
+    """Whether the rollout ended before the customer signed up (again): then the new run is what counts."""
+    if onboarding is None or onboarding.model != rollout.model or onboarding.stage not in _ON_THE_WAY:
+        return False
+    return rollout.terminal and rollout.received_at < onboarding.signed_up_at
 
 
 def _run(sources: Sources, run_id: str | None) -> tuple[WorkflowRun | None, str | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from deployer.console.why.evidence import UnknownCustomer, collect
 from deployer.console.why.explain import explain
 from deployer.domain.approval import pause_scope
 from roost.adapters.in_memory.clock import ManualClock
+from roost.contracts.events import CustomerSignedUp
 from roost.contracts.rollout import Phase
 from roost.ports.ledger import Freeze, OnboardingStage, RolloutQuery
 from tests.console import seed
@@ -199,6 +201,29 @@ def test_a_customer_who_is_leaving_needs_nothing(world: World):
     answer = why(world, "ua")
     assert "has left" in sentence(answer, "event")
     assert "has left" in answer.next.sentence
+
+
+def test_a_retirement_that_failed_is_told(world: World):
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    world.ledger.set_onboarding(replace(row, stage=OnboardingStage.LEAVING, error="retirement r1 failed: clear it"))
+    assert "retirement r1 failed: clear it" in why(world, "ua").next.sentence
+
+
+def test_who_came_back_is_explained_by_the_new_run_and_not_by_what_was_before(world: World):
+    rollout = world.ledger.rollouts(RolloutQuery(customer="ua", limit=1))[0]
+    world.move(rollout, Phase.ROLLED_BACK, 1, "The customer left.")
+    world.ledger.offboard("left", "ua", "moved", at=world.clock.now())
+    payload = CustomerSignedUp(customer="ua")
+    world.ledger.sign_up("back", payload, at=world.clock.now(), run_id="signup-ua-again")
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    world.ledger.set_onboarding(replace(row, stage=OnboardingStage.TRAINING))
+    world.ran("signup-ua-again", "failed")
+    answer = why(world, "ua")
+    assert state(answer, "run") is StepState.FAILED
+    assert "signup-ua-again failed" in sentence(answer, "run")
+    assert (answer.next.command or "").startswith("roost train ua")
 
 
 def test_a_desired_state_that_cannot_be_read_is_said_and_the_ledger_decides(world: World):
