@@ -28,7 +28,9 @@ class ApprovalStep:
             previous = live.version if live else None
             cause = parts.cause(rollout, "The freeze is over; it had passed before.")
             return Moved.one(parts.move(rollout, Phase.PROMOTING, cause, previous_version=previous))
-        if rollout.deadline is not None and parts.clock.now() >= rollout.deadline:
+        # What waits for a thaw alone keeps: the freeze may outlast a weekend, and nobody is asked.
+        asked = rollout.approved_by is None
+        if asked and rollout.deadline is not None and parts.clock.now() >= rollout.deadline:
             cause = parts.cause(rollout, "Nobody approved it before its deadline.")
             return Moved.one(parts.move(rollout, Phase.CANCELLED, cause))
         return Later(seconds=_LOOK_SECONDS, reason="Waits for a person.")

@@ -192,6 +192,18 @@ def test_a_freeze_holds_what_passed_and_a_thaw_lets_it_go(world: World) -> None:
     assert world.rollout(rollout_id).phase is Phase.LIVE
 
 
+def test_a_freeze_may_outlast_the_time_for_an_approval(world: World) -> None:
+    world.command(Command.FREEZE)
+    rollout_id = world.deploy()
+    world.clock.advance(4 * 86_400)
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.AWAITING_APPROVAL
+    world.command(Command.THAW)
+    world.clock.advance(5)
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
 def test_promote_overrides_a_freeze(world: World) -> None:
     world.command(Command.FREEZE, customer="ua")
     rollout_id = world.deploy()
