@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from pydantic import ValidationError
 
-from roost.adapters.tf_messages import numpy_dtype, types_pb2
+from roost.adapters.tf_messages import numpy_dtype, packed_tensor_from_array, types_pb2
 from roost.contracts.errors import ArtifactInvalid, Permanent
 from roost.contracts.manifest import GOLDEN_NAME, ArtifactManifest, GoldenCase
 from roost.ports.serving import Tensors
@@ -72,7 +72,16 @@ class Proof:
                 case = GoldenCase.model_validate_json(file.readline())
         except (OSError, ValidationError) as error:
             raise ArtifactInvalid(f"{key[0]} version {key[1]} has no usable {GOLDEN_NAME} to prove it with") from error
-        return Request(signature=case.signature, inputs=_tensors(manifest, case))
+        try:
+            inputs = _tensors(manifest, case)
+            for values in inputs.values():
+                packed_tensor_from_array(values)
+        except (TypeError, ValueError, OverflowError) as error:
+            # Ragged lists, a type that nobody knows: the artifact's fault, and no reason for the node to end.
+            raise ArtifactInvalid(
+                f"the first golden case of {key[0]} version {key[1]} cannot be sent: {error}"
+            ) from error
+        return Request(signature=case.signature, inputs=inputs)
 
 
 def _tensors(manifest: ArtifactManifest, case: GoldenCase) -> Tensors:
