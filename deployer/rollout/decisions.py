@@ -98,7 +98,7 @@ class Decisions:
         if refusal is None and rollout.phase in _ANSWERING and rollout.previous_version is None:
             refusal = (
                 f"Version {rollout.version} of {rollout.name} is the first: there is none to return to. Train again "
-                f"with `roost train {rollout.customer}`, or end its serving with `roost reject {rollout.id}`."
+                f"with `roost train {rollout.customer}`, or end its serving with `roost reject --rollout {rollout.id}`."
             )
         return self._take_back(rollout, command) if refusal is None else unchanged(refusal, rollout)
 
@@ -160,7 +160,7 @@ class Decisions:
             return None
         gone = self._gone(rollout)
         if gone is not None:
-            return f"{gone}: deploy a new model instead, or end its serving with `roost reject {rollout.id}`."
+            return f"{gone}: deploy a new model instead, or end its serving with `roost reject --rollout {rollout.id}`."
         every = RolloutQuery(customer=rollout.customer, model=rollout.model, limit=10_000)
         digest = next((row.digest for row in parts.ledger.rollouts(every) if row.version == version), None)
         entry = parts.ledger.quarantined(digest) if digest else None

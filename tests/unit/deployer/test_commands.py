@@ -102,7 +102,7 @@ def test_a_live_model_whose_previous_objects_are_gone_can_still_be_taken_down(wo
     found = world.memory.stat("models/ua/default/1/MANIFEST.json")
     assert found is not None
     world.memory.delete(found.name, if_generation=found.generation)
-    assert f"roost reject {second}" in world.command(Command.ROLLBACK, rollout_id=second)
+    assert f"roost reject --rollout {second}" in world.command(Command.ROLLBACK, rollout_id=second)
     assert "is no longer served" in world.command(Command.REJECT, rollout_id=second)
     world.run()
     assert world.rollout(second).phase is Phase.ROLLED_BACK
@@ -134,7 +134,7 @@ def test_a_first_model_is_not_rolled_back_to_nothing_but_can_be_rejected(world: 
     rollout_id = world.deploy()
     said = world.command(Command.ROLLBACK, rollout_id=rollout_id)
     assert "is the first: there is none to return to" in said
-    assert f"roost reject {rollout_id}" in said
+    assert f"roost reject --rollout {rollout_id}" in said
     assert world.rollout(rollout_id).phase is Phase.LIVE
     assert "is no longer served" in world.command(Command.REJECT, rollout_id=rollout_id)
     world.run()
