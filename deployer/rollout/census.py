@@ -1,4 +1,4 @@
-"""How many rollouts are under way, by phase: the number behind every alert of a stuck rollout."""
+"""How many rollouts are under way, by phase, and events that wait: the numbers behind every alert of what is stuck."""
 
 from __future__ import annotations
 
@@ -26,4 +26,5 @@ class Census:
         counts = {phase: found[phase] for phase in sorted(_OPEN)}
         for phase, count in counts.items():
             metrics.PHASE_OPEN.labels(phase=phase).set(count)
+        metrics.OUTBOX_PENDING.set(self._parts.ledger.pending_events())
         return counts

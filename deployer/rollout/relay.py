@@ -7,7 +7,6 @@ from typing import Final
 
 from deployer.rollout.parts import Parts
 from roost.ports.event_bus import EventPublisher
-from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +27,8 @@ class Relay:
         """
         outbox = self._parts.ledger
         rows = outbox.unpublished(_BATCH)
-        metrics.OUTBOX_PENDING.set(len(rows))
         if not rows:
             return False
         self._publisher.publish_all([row.event for row in rows])
         outbox.mark_published([row.sequence for row in rows])
-        metrics.OUTBOX_PENDING.set(0)
         return len(rows) == _BATCH

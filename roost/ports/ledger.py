@@ -239,6 +239,9 @@ class Outbox(Protocol):
     def unpublished(self, limit: int) -> Sequence[OutboxRow]:
         """Oldest first, in order of commit."""
 
+    def pending_events(self) -> int:
+        """How many are not in Kafka yet."""
+
     def mark_published(self, sequences: Sequence[int]) -> None:
         """They are in Kafka."""
 

@@ -1,4 +1,4 @@
-"""The one catalogue of metrics. `docs/metrics.md` is generated from it.
+"""The one catalogue of metrics.
 
 Names are ``roost_<subsystem>_<name>_<unit>``. Labels are bounded: never a customer, a served name or a version, since
 thousands of customers must not become thousands of label values.

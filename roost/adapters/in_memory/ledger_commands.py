@@ -91,6 +91,11 @@ class InMemoryOutbox:
         with self._state.lock:
             return [row for row in self._state.outbox if row.sequence not in self._state.published][:limit]
 
+    def pending_events(self) -> int:
+        """How many are not in Kafka yet."""
+        with self._state.lock:
+            return sum(row.sequence not in self._state.published for row in self._state.outbox)
+
     def mark_published(self, sequences: Sequence[int]) -> None:
         """They are in Kafka."""
         with self._state.lock:

@@ -55,6 +55,12 @@ class PostgresOutbox:
         with self._database.transaction() as cursor:
             return [outbox_of(row) for row in cursor.execute(query, [limit])]
 
+    def pending_events(self) -> int:
+        """How many are not in Kafka yet."""
+        with self._database.transaction() as cursor:
+            row = cursor.execute("SELECT count(*) AS n FROM outbox WHERE published_at IS NULL").fetchone()
+            return int(row["n"]) if row else 0
+
     def mark_published(self, sequences: Sequence[int]) -> None:
         """They are in Kafka."""
         query = "UPDATE outbox SET published_at = now() WHERE sequence = ANY(%s) AND published_at IS NULL"

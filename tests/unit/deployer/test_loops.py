@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 
 from deployer.promotion.bucket import TokenBucket
 from deployer.rollout.census import Census
@@ -167,3 +168,10 @@ def test_the_census_counts_every_open_phase_and_no_end(world: World) -> None:
     counts = Census(world.parts).step()
     assert (counts[Phase.LIVE], counts[Phase.RECEIVED], counts[Phase.HALTED]) == (1, 1, 0)
     assert Phase.SETTLED not in counts
+
+
+def test_the_census_counts_all_events_that_wait_for_the_broker(world: World) -> None:
+    reports = [world.parts.operation("test", "because", key=str(number)) for number in range(450)]
+    world.ledger.add_events(reports)
+    Census(world.parts).step()
+    assert REGISTRY.get_sample_value("roost_outbox_pending_events") == 450
