@@ -11,7 +11,6 @@ from consumers import models, onboarding, signups
 from consumers.loop import Handler, Loop, Parts
 from roost.adapters import kafka, postgres
 from roost.adapters.airflow import open_workflow
-from roost.contracts.errors import SettingsInvalid
 from roost.contracts.events import Topic
 from roost.ports.clock import SystemClock
 from roost.ports.event_bus import EventPublisher
@@ -81,7 +80,7 @@ def _loop(settings: Settings, topic: Topic, group: str, publisher: EventPublishe
 
 def _together(settings: Settings, bodies: Mapping[str, Body], readiness: Readiness, stop: threading.Event) -> None:
     """Run each body on a thread of its own. If one fails, the others drain, and its error is raised."""
-    health = _health(settings, readiness)
+    health = HealthServer(settings.health_host, settings.health_port, readiness)
     log.info("health at http://%s", health.address, extra={"action": "listen", "address": health.address})
     failures: list[BaseException] = []
 
@@ -101,13 +100,3 @@ def _together(settings: Settings, bodies: Mapping[str, Body], readiness: Readine
     health.close()
     if failures:
         raise failures[0]
-
-
-def _health(settings: Settings, readiness: Readiness) -> HealthServer:
-    try:
-        return HealthServer(settings.health_host, settings.health_port, readiness)
-    except OSError as error:
-        raise SettingsInvalid(
-            f"health cannot listen on {settings.health_host}:{settings.health_port} ({error.strerror}): "
-            "free it, or set ROOST_HEALTH_PORT to another port, or to 0 for any"
-        ) from error

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from roost.contracts.errors import SettingsInvalid
+
 #: Part of the process to None where it is well, else one sentence that says what is wrong.
 Readiness = Callable[[], Mapping[str, str | None]]
 
@@ -17,8 +19,14 @@ class HealthServer:
     """Answers on its own thread. Alive as long as the process is; ready when no part complains."""
 
     def __init__(self, host: str, port: int, readiness: Readiness) -> None:
-        """Listen at once; port 0 takes a free one. Raises OSError where the port is taken."""
-        self._server = ThreadingHTTPServer((host, port), _handler(readiness))
+        """Listen at once; port 0 takes a free one. Raises `SettingsInvalid` where the port is taken."""
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(readiness))
+        except OSError as error:
+            raise SettingsInvalid(
+                f"health cannot listen on {host}:{port} ({error.strerror}): "
+                "free it, or set ROOST_HEALTH_PORT to another port, or to 0 for any"
+            ) from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
         self._thread.start()
