@@ -22,6 +22,8 @@ from bench.way import STEPS, Way
 #: Seconds between two looks of the servers at their file: those that are waited for, and one that is computed.
 POLLS: Final = (1, 5)
 COMPUTED_POLL: Final = 60
+#: Samples of the longer polls: each takes its poll's time.
+_LONG_POLLS: Final = 15
 _SKEW: Final = 0.050
 _OWN: Final = (0.5, 1.0)
 
@@ -68,7 +70,7 @@ def _measured(options: Options, say: Callable[[str], None]) -> Measured:
                 ways = send_all(stack, pair, options, between=lambda index: bare.sample() if index % 2 == 0 else None)
         found = {}
         for poll in POLLS if options.baseline else ():
-            count = max(3, options.count // poll)
+            count = options.count if poll == min(POLLS) else min(options.count, _LONG_POLLS)
             found[poll] = polled.polled(
                 pair, models=options.models, count=count, poll=poll, every=options.every, say=say
             )
