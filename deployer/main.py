@@ -150,7 +150,7 @@ class Deployer:
             leases=self._parts.ledger,
             name=f"deployer/{name}",
             owner=self._parts.owner,
-            seconds=self._settings.deployer.lease_seconds,
+            seconds=self._settings.deployer.loop_lease_seconds,
             gained=gained,
         )
         return Loop(name, step, bell, self._parts.clock, idle=_IDLE, lease=lease)

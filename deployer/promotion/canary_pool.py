@@ -15,7 +15,7 @@ from deployer.rollout.canary import Candidate, Judge
 from deployer.rollout.parts import Parts
 from roost.contracts.acks import VersionState
 from roost.contracts.desired import DesiredState, DesiredVersion
-from roost.contracts.errors import Conflict, Retryable
+from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import RolloutQuery
 
@@ -26,6 +26,8 @@ _TOLD_NOTHING: Final = 0.02
 _PAUSE: Final = 0.1
 #: After a dependency failed in the middle of a measurement.
 _RETRY: Final = 1.0
+#: A candidate that met a bug is measured again so seldom.
+_REST: Final = 60.0
 _ENDED: Final = frozenset({VersionState.PROVEN, VersionState.FAILED})
 
 
@@ -85,11 +87,17 @@ class CanaryPool:
     def _judged(self, rollout: Rollout, candidate: Candidate) -> None:
         try:
             self._parts.write([self._judge(rollout, candidate)])
+        except Permanent as error:
+            # It will fail again however often it is measured; nobody else's candidate waits for that.
+            self._parts.write([self._parts.move(rollout, Phase.REJECTED, self._parts.cause(rollout, str(error)))])
         except Conflict:
             log.info("rollout %s moved while it was measured", rollout.id, extra={"action": "canary_lost"})
         except Retryable as error:
             self._resting[rollout.id] = self._parts.clock.monotonic() + _RETRY
             log.warning("rollout %s is measured again: %s", rollout.id, error, extra={"action": "canary_retry"})
+        except Exception as error:  # noqa: BLE001 (this candidate rests; the others share nothing with it)
+            self._resting[rollout.id] = self._parts.clock.monotonic() + _REST
+            self._parts.report_bug(rollout, error)
         finally:
             self.on_judged()
 

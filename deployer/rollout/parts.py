@@ -84,6 +84,22 @@ class Parts:
             if step.before.phase in EXCLUSIVE and step.after.phase not in EXCLUSIVE:
                 self.freed.put((step.after.customer, step.after.model))
 
+    def report_bug(self, rollout: Rollout, error: Exception) -> str:
+        """Tell of a bug that one rollout met: its traceback in the log, one event. Returns the sentence.
+
+        Called while the error is handled; the caller lets that rollout rest and goes on with the others.
+        """
+        log.error(
+            "rollout %s met a bug",
+            rollout.id,
+            exc_info=error,
+            extra={"action": "bug", "rollout_id": rollout.id, "customer": rollout.customer},
+        )
+        reason = f"Rollout {rollout.id} rests in {rollout.phase}: a bug in Roost, {type(error).__name__}: {error}"
+        key, known = f"{rollout.id}/{rollout.phase}", {"customer": rollout.customer, "pool": rollout.pool}
+        self.ledger.add_events([self.operation("rollout.bug", reason, key=key, **known)])
+        return reason
+
     def operation(self, what: str, reason: str, *, key: str, **known: object) -> Event:
         """An event that belongs to no single rollout. The same `what` and `key` give the same event id."""
         payload = OperationReported.model_validate(

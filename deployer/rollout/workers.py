@@ -9,7 +9,7 @@ from typing import Final
 from deployer.rollout.controller import WORKED, Controller
 from deployer.rollout.outcome import Later
 from deployer.rollout.parts import Parts
-from roost.contracts.errors import Retryable
+from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import RolloutQuery
 
@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 #: Back-off after a dependency did not answer: half of what it has waited already, within these bounds.
 _BACK_OFF: Final = (0.5, 30.0)
+_LOST_RACE: Final = 0.2
+#: A rollout that met a bug is tried again so seldom: a release may have mended it.
+_REST: Final = 60.0
 
 
 class Worker:
@@ -58,7 +61,24 @@ class Worker:
             outcome = self._controller.step(rollout)
         except Retryable as error:
             return self._backed_off(rollout, error)
+        except Permanent as error:
+            return self._refused(rollout, error)
+        except Exception as error:  # noqa: BLE001 (what follows is the decision: this row rests, and nothing of it was written)
+            return self._faulty(rollout, error)
         return outcome if isinstance(outcome, Later) else None
+
+    def _refused(self, rollout: Rollout, error: Permanent) -> Later | None:
+        """What will fail again however often it is tried ends this rollout, and nobody else's."""
+        try:
+            self._parts.write([self._parts.move(rollout, Phase.REJECTED, self._parts.cause(rollout, str(error)))])
+        except Conflict:
+            return Later(seconds=_LOST_RACE, reason=str(error))
+        return None
+
+    def _faulty(self, rollout: Rollout, error: Exception) -> Later:
+        """A bug that one rollout meets rests that rollout. A row that ends the process is met again by the next one."""
+        reason = self._parts.report_bug(rollout, error)
+        return Later(seconds=_REST, reason=reason)
 
     def _backed_off(self, rollout: Rollout, error: Retryable) -> Later:
         """An outage never ends a rollout: it waits, is logged, and is reported once it is past its deadline."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from deployer.rollout.canary import Candidate
 from deployer.rollout.outcome import Later, Moved
 from roost.contracts.errors import Conflict, NodeUnavailable, Permanent, StorageUnavailable
-from roost.contracts.events import Command
+from roost.contracts.events import Command, OperationReported
 from roost.contracts.ids import config_object
 from roost.contracts.policy import Approval, PhaseDeadlines, Policy, Rules
-from roost.contracts.rollout import Phase
+from roost.contracts.rollout import Phase, Rollout
 from tests.unit.deployer.world import World
 
 
@@ -172,18 +173,65 @@ def test_a_candidate_that_moved_while_it_was_measured_keeps_its_new_phase(world:
     assert world.desired().models == () if world.memory.stat("fleet/default/desired.json") else True
 
 
-def test_a_bug_in_a_check_ends_the_loop_loudly(world: World) -> None:
-    world.receive(world.stage())
+def test_a_bug_that_one_candidate_meets_rests_it_and_the_others_go_on(world: World) -> None:
+    odd, fine = world.receive(world.stage("odd")), world.receive(world.stage("fine"))
     while world.worker.step():
         pass
+    judge = world.canary_pool._judge
 
-    def broken(rollout: object, candidate: object) -> object:
-        raise ZeroDivisionError
+    def broken(rollout: Rollout, candidate: Candidate) -> object:
+        if rollout.customer == "odd":
+            raise ZeroDivisionError
+        return judge(rollout, candidate)
 
     world.canary_pool._judge = broken
-    world.canary_pool.step()
-    with pytest.raises(ZeroDivisionError):
-        world.canary_pool.step()
+    world.run()
+    assert world.rollout(fine).phase is Phase.LIVE
+    assert world.rollout(odd).phase is Phase.CANARY
+    told = [row.event.data for row in world.ledger.unpublished(1000)]
+    bugs = [one for one in told if isinstance(one, OperationReported) and one.what == "rollout.bug"]
+    assert ["ZeroDivisionError" in one.reason for one in bugs] == [True]
+
+
+def test_a_candidate_that_can_never_be_measured_is_refused_alone(world: World) -> None:
+    odd, fine = world.receive(world.stage("odd")), world.receive(world.stage("fine"))
+    while world.worker.step():
+        pass
+    judge = world.canary_pool._judge
+
+    def refusing(rollout: Rollout, candidate: Candidate) -> object:
+        if rollout.customer == "odd":
+            raise Permanent("the recorded requests are gone")
+        return judge(rollout, candidate)
+
+    world.canary_pool._judge = refusing
+    world.run()
+    assert world.rollout(fine).phase is Phase.LIVE
+    assert (world.rollout(odd).phase, world.rollout(odd).reason) == (Phase.REJECTED, "the recorded requests are gone")
+
+
+@pytest.mark.parametrize(
+    ("error", "phase"), [(Permanent("no such bucket"), Phase.REJECTED), (KeyError("a bug"), Phase.RECEIVED)]
+)
+def test_a_row_that_fails_for_good_or_by_a_bug_stops_nobody_else(world: World, error: Exception, phase: Phase) -> None:
+    # One row that ended the process was taken first by the next process, and so on: no customer's model got on.
+    odd, fine = world.receive(world.stage("odd")), world.receive(world.stage("fine"))
+    handler = world.controller._handlers[Phase.RECEIVED]
+    advance = handler.advance
+
+    def broken(rollout: Rollout) -> object:
+        if rollout.customer == "odd":
+            raise error
+        return advance(rollout)
+
+    handler.advance = broken
+    world.run()
+    assert world.rollout(fine).phase is Phase.LIVE
+    assert world.rollout(odd).phase is phase
+    del handler.advance
+    world.clock.advance(61)
+    world.run()
+    assert world.rollout(odd).phase is (Phase.REJECTED if phase is Phase.REJECTED else Phase.LIVE)
 
 
 def test_an_artifact_outside_its_staging_prefix_is_refused(world: World) -> None:
