@@ -165,6 +165,7 @@ class Settings(BaseSettings):
 
     #: Where the local stack and the node's cache keep everything.
     state_dir: Path = Path(".roost")
+    #: Read before all others, from the environment; a field, so that its name is known and shown.
     settings_file: Path | None = None
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     #: ``json`` in services, ``text`` for people.
