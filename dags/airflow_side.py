@@ -18,6 +18,8 @@ TASK_ARGUMENTS = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(minutes=10),
 }
+#: Hours, once the pauses have grown to ten minutes: of a task that must outlast an outage of what it talks to.
+OUTAGE_RETRIES = 40
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""DAG `retire_customer_models`: after a customer left and nothing serves them any more, deletes their artifacts."""
+"""DAG `retire_customer_models`: after a customer left and nothing serves them any more, deletes their artifacts.
+
+The customer left at the run's own `run_after`, which stays when a task is cleared: a run that waited or failed for
+long deletes nothing of a customer who came back meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any
 
 from airflow.sdk import Param, PokeReturnValue, dag, task
 
-from dags.airflow_side import TASK_ARGUMENTS, no_retry_where_final
+from dags.airflow_side import OUTAGE_RETRIES, TASK_ARGUMENTS, no_retry_where_final
 from roost.contracts.ids import ID_PATTERN
 
 PARAMS = {
@@ -22,25 +26,27 @@ PARAMS = {
     description="Waits until no pool lists the customer, then deletes staged and deployed artifacts.",
     schedule=None,
     params=PARAMS,
-    default_args=TASK_ARGUMENTS,
+    # Nobody starts a retirement again by themselves: an outage of the object store must not end it.
+    default_args={**TASK_ARGUMENTS, "retries": OUTAGE_RETRIES},
     tags=["roost"],
 )
 def retire_customer_models() -> None:
     """Wait, then delete."""
 
     @task.sensor(poke_interval=15, mode="reschedule", timeout=timedelta(days=2).total_seconds())
-    def until_unserved(params: dict[str, Any]) -> PokeReturnValue:
+    def until_unserved(params: dict[str, Any], dag_run: Any) -> PokeReturnValue:
         from training import tasks
 
         with no_retry_where_final():
-            return PokeReturnValue(is_done=tasks.is_unserved(params["customer_id"]))
+            is_done = tasks.is_unserved(params["customer_id"], left_at=dag_run.run_after)
+        return PokeReturnValue(is_done=is_done)
 
     @task
-    def delete_artifacts(params: dict[str, Any]) -> int:
+    def delete_artifacts(params: dict[str, Any], dag_run: Any) -> int:
         from training import tasks
 
         with no_retry_where_final():
-            return tasks.delete_artifacts(params["customer_id"])
+            return tasks.delete_artifacts(params["customer_id"], left_at=dag_run.run_after)
 
     until_unserved() >> delete_artifacts()
 

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk import Asset, Param, dag, task
 
-from dags.airflow_side import TASK_ARGUMENTS, RolloutLink, no_retry_where_final
+from dags.airflow_side import OUTAGE_RETRIES, TASK_ARGUMENTS, RolloutLink, no_retry_where_final
 from roost.contracts.ids import DEFAULT_MODEL, ID_PATTERN
 
 #: Lineage: every trained model is an event of this asset; its extra says whose and which.
@@ -29,10 +29,6 @@ PARAMS = {
     ),
     "wave_id": Param(None, type=["null", "string"], title="Wave", description="Set by retrain_due_customers."),
 }
-
-
-#: Hours, once the pauses have grown to ten minutes: a broker that is away must not cost a model that is trained.
-PUBLISH_RETRIES = 40
 
 
 class Publish(PythonOperator):
@@ -82,7 +78,8 @@ def train_customer_model() -> None:
     order = prepare()
     Publish(
         task_id="publish",
-        retries=PUBLISH_RETRIES,
+        # A broker that is away must not cost a model that is trained.
+        retries=OUTAGE_RETRIES,
         python_callable=publish_model,
         op_kwargs={"order": order, "facts": train_and_stage(order)},
         outlets=[MODELS],

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
@@ -180,16 +180,16 @@ def due_runs(params: Mapping[str, object]) -> list[dict[str, object]]:
     return runs(found, wave, now=now)
 
 
-def is_unserved(customer: str) -> bool:
-    """Whether no pool lists a model of the customer any more."""
-    serving = still_served(open_store(roost_settings.load()), customer)
+def is_unserved(customer: str, left_at: datetime) -> bool:
+    """Whether no pool lists any more what the customer had when they left; true, too, where they came back since."""
+    serving = still_served(open_store(roost_settings.load()), customer, left_at=left_at)
     if serving:
         log.info("still served: %s", ", ".join(serving))
     return not serving
 
 
-def delete_artifacts(customer: str) -> int:
-    """Delete what training and the deployer stored of the customer; returns the number of objects."""
-    count = delete_models(open_store(roost_settings.load()), customer)
-    log.info("deleted %d objects of %s", count, customer)
+def delete_artifacts(customer: str, left_at: datetime) -> int:
+    """Delete what was stored of the customer up to the instant at which they left; returns the number of objects."""
+    count = delete_models(open_store(roost_settings.load()), customer, left_at=left_at)
+    log.info("deleted %d objects of %s, who left at %s", count, customer, left_at.isoformat())
     return count

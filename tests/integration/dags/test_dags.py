@@ -40,6 +40,9 @@ def test_every_dag_loads_with_a_form_and_retries_and_without_heavy_imports(in_ai
     assert found["errors"] == {}
     assert set(found["dags"]) == {"train_customer_model", "retrain_due_customers", "retire_customer_models"}
     assert found["loaded"] == []
+    # An outage of the object store of minutes once failed a retirement for good.
+    retire = found["dags"]["retire_customer_models"]
+    assert all(retries >= 40 for retries in retire["tasks"].values())
     train = found["dags"]["train_customer_model"]
     assert list(train["tasks"]) == ["prepare", "train_and_stage", "publish"]
     assert train["tasks"]["publish"] >= 40
@@ -104,3 +107,12 @@ def test_a_customer_that_left_is_deleted_once_nothing_serves_them(in_airflow: In
     assert ended["tasks"] == {"until_unserved": "success", "delete_artifacts": "success"}
     assert ended["xcoms"]["delete_artifacts.return_value"] == 2
     assert list(store.list("models/vx/")) == []
+
+
+def test_a_customer_that_came_back_keeps_what_was_trained_since(in_airflow: InAirflow, store: ObjectStore) -> None:
+    deploy(store, "hx", 1, trained_at=datetime.now(UTC) - timedelta(days=1))
+    deploy(store, "hx", 2, trained_at=datetime.now(UTC) + timedelta(hours=1))
+    serve(store)
+    ended = in_airflow("retire_customer_models", json.dumps({"customer_id": "hx", "reason": "left"}))
+    assert ended["tasks"] == {"until_unserved": "success", "delete_artifacts": "success"}
+    assert {stored.name.split("/")[3] for stored in store.list("models/hx/")} == {"2"}

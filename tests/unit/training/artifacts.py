@@ -9,7 +9,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from roost.contracts.ids import version_prefix
+from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.ids import desired_object, version_prefix
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, ManifestFile, RunFacts, SignatureSpec
 from roost.ports.object_store import ObjectStore
 from training.export import Artifact
@@ -64,3 +65,21 @@ def deploy(store: ObjectStore, customer: str, version: int, *, trained_at: datet
     content = manifest(customer=customer, trained_at=trained_at).encoded()
     store.write(version_prefix(customer, "default", version) + MANIFEST_NAME, content, if_generation=0)
     store.write(version_prefix(customer, "default", version) + "saved_model.pb", b"graph", if_generation=0)
+
+
+def serve(store: ObjectStore, pool: str, models: dict[str, dict[str, int]]) -> None:
+    """Write a pool's desired state: served name to labels."""
+    listed = tuple(
+        DesiredModel(
+            name=name,
+            versions=tuple(
+                DesiredVersion(version=version, digest="sha256:" + "0" * 64, rollout_id=f"r{version}")
+                for version in sorted(set(labels.values()))
+            ),
+            labels=labels,
+        )
+        for name, labels in sorted(models.items())
+    )
+    found = store.stat(desired_object(pool))
+    content = DesiredState(pool=pool, generation=1, models=listed).encoded()
+    store.write(desired_object(pool), content, if_generation=found.generation if found else 0)

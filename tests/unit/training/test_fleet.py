@@ -1,4 +1,4 @@
-"""Who is due for retraining, and what goes when a customer leaves: both read from the object store."""
+"""Who is due for retraining: read from the object store."""
 
 from __future__ import annotations
 
@@ -7,33 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
-from roost.contracts.desired import PREVIOUS, STABLE, DesiredModel, DesiredState, DesiredVersion
-from roost.contracts.errors import Conflict
-from roost.contracts.ids import check_run_id, desired_object
-from tests.unit.training.artifacts import deploy
-from training.retirement import delete_models, still_served
+from roost.contracts.desired import PREVIOUS, STABLE
+from roost.contracts.ids import check_run_id
+from tests.unit.training.artifacts import deploy, serve
 from training.retraining import Wave, due, runs
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-DIGEST = "sha256:" + "0" * 64
-
-
-def serve(store: InMemoryObjectStore, pool: str, models: dict[str, dict[str, int]]) -> None:
-    """Write a pool's desired state: served name to labels."""
-    listed = tuple(
-        DesiredModel(
-            name=name,
-            versions=tuple(
-                DesiredVersion(version=version, digest=DIGEST, rollout_id=f"r{version}")
-                for version in sorted(set(labels.values()))
-            ),
-            labels=labels,
-        )
-        for name, labels in sorted(models.items())
-    )
-    found = store.stat(desired_object(pool))
-    content = DesiredState(pool=pool, generation=1, models=listed).encoded()
-    store.write(desired_object(pool), content, if_generation=found.generation if found else 0)
 
 
 @pytest.fixture
@@ -89,26 +68,3 @@ def test_runs_are_named_by_customer_and_wave_and_spread_over_time(store: InMemor
 def test_no_one_due_starts_nothing() -> None:
     wave = Wave(older_than=timedelta(0), limit=2, spread=timedelta(hours=1), label="w")
     assert runs([], wave, now=NOW) == []
-
-
-def test_whose_models_are_still_served_is_said_by_pool(store: InMemoryObjectStore) -> None:
-    assert still_served(store, "ua") == ["default: ua.default"]
-    assert still_served(store, "u") == []
-
-
-def test_nothing_is_deleted_while_it_is_served(store: InMemoryObjectStore) -> None:
-    with pytest.raises(Conflict, match=r"still served \(default: ua.default\)"):
-        delete_models(store, "ua")
-    assert store.stat("models/ua/default/2/saved_model.pb") is not None
-
-
-def test_artifacts_go_once_unserved_and_nobody_elses_do(store: InMemoryObjectStore) -> None:
-    store.write("staging/ua/default/r/saved_model.pb", b"x", if_generation=0)
-    store.write("data/ua/flights.csv", b"theirs", if_generation=0)
-    deploy(store, "uab", 9, trained_at=NOW)
-    serve(store, "default", {"dl.default": {STABLE: 3}})
-    assert delete_models(store, "ua") == 5
-    assert delete_models(store, "ua") == 0
-    left = {stored.name.split("/")[1] for root in ("models/", "staging/") for stored in store.list(root)}
-    assert left == {"dl", "yv", "uab"}
-    assert store.stat("data/ua/flights.csv") is not None
