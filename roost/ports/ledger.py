@@ -49,6 +49,8 @@ class Onboarding:
     error: str | None = None
     #: Why the customer left, as the event said. Empty before.
     reason: str = ""
+    #: When the newest offboarding was accepted; it stays when the customer comes back. None before the first.
+    left_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,7 @@ class OnboardingLedger(Protocol):
     def offboard(self, event_id: str, customer: str, reason: str, *, at: datetime) -> bool:
         """Mark the customer LEAVING. Idempotent by event id. One that is unknown or gone changes nothing.
 
-        The row carries this event's id from now on. Returns whether anything is new.
+        The row carries this event's id, and `at` as `left_at`, from now on. Returns whether anything is new.
         """
 
     def onboarding(self, customer: str) -> Onboarding | None:
@@ -184,7 +186,10 @@ class RolloutLedger(Protocol):
         """Next version of the rollout's served name, never reused. The same rollout gets the same number again."""
 
     def live(self, customer: str, model: str) -> Rollout | None:
-        """The newest rollout of that name in LIVE or SETTLED whose version is what the pool should answer with."""
+        """The newest rollout of that name in LIVE or SETTLED whose version is what the pool should answer with.
+
+        What had settled of a rollout received before the customer's `left_at` left with them and never counts again.
+        """
 
     def quarantine(self, entry: Quarantine) -> None:
         """Refuse that digest from now on. Idempotent."""

@@ -422,6 +422,34 @@ class TestLive:
         move(ledger, receive(ledger, 2), Phase.LIVE, Phase.ROLLING_BACK, Phase.ROLLED_BACK)
         assert ledger.live("acme", "default") == first
 
+    def test_what_settled_before_its_customer_left_is_not_live_once_they_are_back(self, ledger: Ledger) -> None:
+        """The first rollout after a return named a previous version whose objects were deleted."""
+        sign_up(ledger)
+        move(ledger, receive(ledger, 1), Phase.LIVE, Phase.SETTLED)
+        ledger.offboard("o1", "acme", "left", at=T0 + timedelta(seconds=10))
+        assert ledger.live("acme", "default") is None
+        assert sign_up(ledger, "s2")
+        row = ledger.onboarding("acme")
+        assert row is not None
+        assert row.left_at == T0 + timedelta(seconds=10)
+        assert ledger.live("acme", "default") is None
+        back = move(ledger, receive(ledger, 11), Phase.LIVE, Phase.SETTLED)
+        assert ledger.live("acme", "default") == back
+
+    def test_a_new_signup_without_leaving_keeps_what_is_live(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        settled = move(ledger, receive(ledger, 1), Phase.LIVE, Phase.SETTLED)
+        later = T0 + timedelta(seconds=60)
+        another = CustomerSignedUp(customer="acme", name="Acme Air", model="other")
+        assert ledger.sign_up("s2", another, at=later, run_id="signup__s2")
+        assert ledger.live("acme", "default") == settled
+
+    def test_one_that_is_live_while_its_customer_leaves_is_still_what_answers(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        live = move(ledger, receive(ledger, 1), Phase.LIVE)
+        ledger.offboard("o1", "acme", "left", at=T0 + timedelta(seconds=10))
+        assert ledger.live("acme", "default") == live
+
 
 class TestQuarantine:
     def test_in_seen_and_out(self, ledger: Ledger) -> None:

@@ -38,6 +38,7 @@ class InMemoryOnboarding:
                 event_id=event_id,
                 signed_up_at=at,
                 airflow_run_id=run_id,
+                left_at=None if row is None else row.left_at,
             )
             state.onboarding_leases.pop(payload.customer, None)
             state.wake("onboarding")
@@ -57,6 +58,7 @@ class InMemoryOnboarding:
                 stage=OnboardingStage.LEAVING,
                 event_id=event_id,
                 reason=reason,
+                left_at=at,
                 attempts=0,
                 next_attempt_at=at,
                 error=None,

@@ -114,11 +114,16 @@ class InMemoryRollouts:
             found = [
                 slot
                 for slot in self._state.rollouts.values()
-                if (slot.rollout.customer, slot.rollout.model) == (customer, model)
-                and slot.rollout.phase in {Phase.LIVE, Phase.SETTLED}
+                if (slot.rollout.customer, slot.rollout.model) == (customer, model) and self._answers(slot.rollout)
             ]
         newest = max(found, key=lambda slot: (slot.rollout.phase is Phase.LIVE, slot.changed), default=None)
         return None if newest is None else newest.rollout
+
+    def _answers(self, rollout: Rollout) -> bool:
+        row = self._state.onboardings.get(rollout.customer)
+        left_at = None if row is None else row.left_at
+        stays = left_at is None or rollout.received_at > left_at
+        return rollout.phase is Phase.LIVE or (rollout.phase is Phase.SETTLED and stays)
 
     def quarantine(self, entry: Quarantine) -> None:
         """Refuse that digest from now on."""

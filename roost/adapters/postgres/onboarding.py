@@ -22,7 +22,7 @@ ON CONFLICT (customer) DO UPDATE SET
 WHERE NOT (onboardings.stage IN ('signed_up', 'training') AND onboardings.model = excluded.model)
 """
 _OFFBOARD: Final = """
-UPDATE onboardings SET stage = 'leaving', event_id = %(event_id)s, reason = %(reason)s,
+UPDATE onboardings SET stage = 'leaving', event_id = %(event_id)s, reason = %(reason)s, left_at = %(at)s,
     attempts = 0, next_attempt_at = %(at)s, error = NULL, lease_until = NULL
 WHERE customer = %(customer)s AND stage NOT IN ('leaving', 'gone')
 """

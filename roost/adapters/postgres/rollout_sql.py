@@ -72,10 +72,12 @@ RETURNING version
 """
 
 # At most one rollout of a name is LIVE, and each has left LIVE before the next enters it: the order of writes tells
-# the newest, whatever the clocks say.
+# the newest, whatever the clocks say. What had settled before its customer left is unloaded, and its objects may be
+# deleted; a LIVE one is still the deployer's, which takes it back while they leave.
 LIVE: Final = """
-SELECT * FROM rollouts
-WHERE customer = %s AND model = %s AND phase IN ('LIVE', 'SETTLED')
-ORDER BY (phase = 'LIVE') DESC, changed DESC
+SELECT r.* FROM rollouts r LEFT JOIN onboardings o ON o.customer = r.customer
+WHERE r.customer = %s AND r.model = %s
+  AND (r.phase = 'LIVE' OR (r.phase = 'SETTLED' AND (o.left_at IS NULL OR r.received_at > o.left_at)))
+ORDER BY (r.phase = 'LIVE') DESC, r.changed DESC
 LIMIT 1
 """

@@ -70,6 +70,7 @@ def onboarding_of(row: DictRow) -> Onboarding:
         next_attempt_at=row["next_attempt_at"],
         error=row["error"],
         reason=row["reason"],
+        left_at=row["left_at"],
     )
 
 

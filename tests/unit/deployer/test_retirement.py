@@ -70,3 +70,16 @@ def test_a_retirement_is_told_once_even_by_a_deployer_that_starts_anew(world: Wo
     world.run()
     assert retired(world) == ["ua"]
     assert world.promoter.step().wait_seconds is None
+
+
+def test_who_comes_back_begins_anew_and_nothing_names_what_was_deleted(world: World) -> None:
+    """The old SETTLED row made the first model after a return skip its approval and point at deleted objects."""
+    world.deploy()
+    world.clock.advance(601)
+    world.run()
+    leave(world)
+    world.run()
+    world.clock.advance(60)
+    world.ledger.sign_up("back", CustomerSignedUp(customer="ua"), at=world.clock.now(), run_id="again")
+    first = world.rollout(world.deploy(run="r2"))
+    assert (first.phase, first.version, first.previous_version) == (Phase.LIVE, 2, None)
