@@ -17,7 +17,7 @@ _FAILED: Final = {Phase.PROMOTING: Phase.ROLLING_BACK, Phase.ROLLING_BACK: Phase
 
 
 class Ends:
-    """Makes the steps. Writes nothing."""
+    """Makes the steps. Writes nothing but the report of what is late and cannot be judged."""
 
     def __init__(self, parts: Parts, traces: Traces) -> None:
         self._parts = parts
@@ -47,18 +47,35 @@ class Ends:
     def late(self, rollout: Rollout, reason: str, *, counted: int) -> Step | None:
         """What follows where it has waited past its phase's deadline; None while it has not.
 
-        Without a single ready node nobody can tell whether going back would do any good.
+        Without a single ready node nobody can tell what going back would do: it waits, is reported once, and nodes
+        that are back have the whole time again. One outage of a pool must not leave every rollout to a person.
         """
         deadlines = self._parts.rules(rollout).deadlines
         limit = deadlines.rolling_back if rollout.phase is Phase.ROLLING_BACK else deadlines.promoting
-        if self._traces.waited(rollout) < limit:
+        if counted == 0 and rollout.phase is not Phase.LIVE:
+            self._traces.without_nodes(rollout)
+            if self._traces.waited(rollout) >= limit:
+                self._report(rollout, limit)
+            return None
+        if self._traces.waited_for_nodes(rollout) < limit:
             return None
         sentence = f"Not done within {limit:g} s: {reason}"
         if rollout.phase is Phase.LIVE:
             return self.done(rollout, sentence, {})
-        after = Phase.HALTED if counted == 0 else _FAILED[rollout.phase]
         cause = self._parts.cause(rollout, sentence, facts=self._traces.facts(rollout))
-        return self._parts.move(rollout, after, cause)
+        return self._parts.move(rollout, _FAILED[rollout.phase], cause)
+
+    def _report(self, rollout: Rollout, limit: float) -> None:
+        marks = self._traces.of(rollout).marks
+        if "told" in marks:
+            return
+        waits = f"has waited in {rollout.phase} for over {limit:g} s and goes on waiting"
+        reason = f"Rollout {rollout.id} {waits}: pool {rollout.pool} has no ready node."
+        event = self._parts.operation(
+            "rollout.late", reason, key=f"{rollout.id}/{rollout.phase}", customer=rollout.customer, pool=rollout.pool
+        )
+        self._parts.ledger.add_events([event])
+        marks["told"] = self._parts.clock.monotonic()
 
     def _measure(self, rollout: Rollout, facts: Mapping[str, object]) -> None:
         seconds = (self._parts.clock.now() - rollout.received_at).total_seconds()

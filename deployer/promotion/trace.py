@@ -52,6 +52,15 @@ class Traces:
         written = self.of(rollout).marks.get("written", self._started)
         return min(in_phase, now - written)
 
+    def without_nodes(self, rollout: Rollout) -> None:
+        """No node of its pool counts at this moment."""
+        self.of(rollout).marks["without_nodes"] = self._clock.monotonic()
+
+    def waited_for_nodes(self, rollout: Rollout) -> float:
+        """`waited`, in seconds, but no longer than since a pool without nodes had one again."""
+        without = self.of(rollout).marks.get("without_nodes", self._started)
+        return min(self.waited(rollout), self._clock.monotonic() - without)
+
     def facts(self, rollout: Rollout) -> Mapping[str, object]:
         """Seconds per step and generations, as far as they are known; forgets the trace."""
         trace = self._traces.pop(rollout.id, Trace())

@@ -43,4 +43,9 @@ class Holds:
         digest = command.digest or ""
         if not self._parts.ledger.release(digest):
             return unchanged(f"{digest} is not quarantined.")
-        return Decided(sentence=f"{digest} may be deployed again.", customer=command.customer)
+        # A digest is received once and ROLLED_BACK is an end: nothing that was taken back starts over.
+        sentence = (
+            f"{digest} is released: a rollback may return to it, and a halted rollout of it may go on. "
+            "To deploy again, train again."
+        )
+        return Decided(sentence=sentence, customer=command.customer)

@@ -141,7 +141,10 @@ def release(  # noqa: PLR0913, PLR0917 (each is one option)
     wait: Wait = 15,
     as_json: AsJson = False,
 ) -> None:
-    """Take an artifact out of quarantine, so that it may be deployed again."""
+    """Take an artifact out of quarantine: a rollback may return to it, a halted rollout of it may go on.
+
+    What was rolled back does not start over: to deploy again, train again.
+    """
     if customer is None and digest is None:
         raise typer.BadParameter("name a customer, or a digest by --digest")
     target: dict[str, object] = {"customer": customer, "model": model, "digest": digest}

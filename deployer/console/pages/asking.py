@@ -37,7 +37,7 @@ _MEANING: Final = {
     Command.REJECT: "It ends here. What answers now goes on answering.",
     Command.ROLLBACK: "The version before it answers again at once; this artifact is refused until it is released.",
     Command.RETRY: "The step that failed is tried once more.",
-    Command.RELEASE: "The artifact may be deployed again.",
+    Command.RELEASE: "A rollback may return to it, and a halted rollout of it may go on. To deploy again, train again.",
     Command.FREEZE: "Nothing of this scope is promoted until the thaw. What is live stays live.",
     Command.THAW: "What waited for it goes on.",
 }

@@ -124,7 +124,9 @@ def test_a_rollback_to_a_quarantined_version_is_refused_until_it_is_released(wor
         Quarantine(digest=digest, customer="ua", model="default", reason="leak", actor="bob", at=world.clock.now())
     )
     assert "Version 1 is quarantined (leak)" in world.command(Command.ROLLBACK, rollout_id=third)
-    assert world.command(Command.RELEASE, digest=digest) == f"{digest} may be deployed again."
+    said = world.command(Command.RELEASE, digest=digest)
+    assert said.startswith(f"{digest} is released: a rollback may return to it")
+    assert said.endswith("To deploy again, train again.")
     assert world.command(Command.RELEASE, digest=digest) == f"{digest} is not quarantined."
     assert "returns to version 1" in world.command(Command.ROLLBACK, rollout_id=third)
     assert world.rollout(second).phase is Phase.ROLLED_BACK
@@ -241,14 +243,16 @@ def test_a_rejected_candidate_is_cancelled_and_a_live_one_is_not() -> None:
 
 def test_a_halted_rollout_is_taken_back_by_reject() -> None:
     world = World(nodes=1)
-    world.pool.faults("default-1").down = True
+    world.deploy("dl")
+    world.pool.faults("default-1").hangs = True
     rollout_id = world.receive(world.stage())
-    world.run(20)
-    world.clock.advance(400)
-    world.run()
+    for _ in range(2):  # neither forward nor back within its deadline
+        world.run(100)
+        world.clock.advance(400)
+    world.run(100)
     assert world.rollout(rollout_id).phase is Phase.HALTED
     assert "quarantined" in world.command(Command.REJECT, customer="ua")
-    world.pool.faults("default-1").down = False
+    world.pool.faults("default-1").hangs = False
     world.clock.advance(20)
     world.run()
     assert world.rollout(rollout_id).phase is Phase.ROLLED_BACK
