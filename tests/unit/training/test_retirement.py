@@ -70,7 +70,8 @@ def test_artifacts_go_once_unserved_and_nobody_elses_do(store: InMemoryObjectSto
 def test_what_was_trained_at_the_very_instant_of_leaving_goes() -> None:
     store = InMemoryObjectStore()
     deploy(store, "ua", 1, trained_at=LEFT)
-    assert delete_models(store, "ua", left_at=LEFT) == 2
+    stage(store, "died", trained_at=None)
+    assert delete_models(store, "ua", left_at=LEFT) == 3
 
 
 def test_a_new_artifact_of_a_customer_who_came_back_while_the_run_waited_stays(store: InMemoryObjectStore) -> None:
