@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Self
 
@@ -35,6 +36,13 @@ class Load:
         self._stop.set()
         self._thread.join(30)
 
+    def until_answered_by(self, version: int, seconds: float = 10) -> None:
+        """Until the load itself has seen that version: a flip and the next one may both fit between two requests."""
+        end = time.monotonic() + seconds
+        while not self.answers or self.answers[-1] != float(version):
+            assert time.monotonic() < end, f"version {version} was never the answer: {self.answers[-5:]}"
+            time.sleep(0.002)
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:
@@ -56,6 +64,7 @@ def test_promotion_and_rollback_fail_no_request(shelf: Shelf, make_node: Callabl
         for versions, stable in [([1, 2], 1), ([1, 2], 2), ([2], 2), ([2, 3], 3), ([2, 3], 2), ([3], 3), ([2], 2)]:
             state = node.settle(shelf.desire({UA: (versions, {"stable": stable})}))
             assert state.serves(UA, stable)
+            load.until_answered_by(stable)
     assert load.failures == []
     assert {1.0, 2.0, 3.0} <= set(load.answers)
     assert load.answers[-1] == 2.0
