@@ -12,7 +12,9 @@ import pytest
 from roost.contracts.cloudevents import Event, Message, encode
 from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp, Topic
 from roost.contracts.rollout import Phase
+from roost.embedded.demo.load import Load
 from tests.e2e.world import World
+from training.datasets.flights import FlightsDataset
 
 pytestmark = [pytest.mark.e2e, pytest.mark.tensorflow, pytest.mark.timeout(600)]
 
@@ -128,6 +130,24 @@ def test_a_customer_who_left_is_no_longer_served_and_their_artifacts_go(world: W
         seconds=120,
     )
     assert world.until("no replica answers", lambda: not world.answers_everywhere("us", live.version), 30)
+
+
+def test_a_rolling_restart_fails_no_request_and_says_what_it_did(world: World) -> None:
+    world.stage("mq", "restarted", window="2013-01-01:2013-02-01")
+    world.publish("mq", "restarted")
+    live = world.until_phase("mq", "restarted", Phase.LIVE, Phase.SETTLED)
+    before = world.model_servers()
+    rows = FlightsDataset().sample_requests("mq", 5)
+    serving = world.settings["serving"]
+    with Load(serving["rest"], serving["grpc"], "mq.default", rows, per_second=40) as load:
+        world.run("restart", "--pool", "default", "--always", "--reason", "a test", seconds=280)
+    assert load.report.failures == []
+    assert load.report.total > 100
+    after = world.model_servers()
+    assert all(after[name] != before[name] for name in before), (before, after)
+    assert world.answers_everywhere("mq", live.version)
+    told = [json.loads(line) for line in world.run("events", "--json").splitlines()]
+    assert {"restart.started", "restart.finished"} <= {event["data"].get("what") for event in told}
 
 
 def test_bad_ids_and_unknown_customers_are_named_by_the_command(world: World) -> None:

@@ -98,6 +98,17 @@ class World:
             None if answer.status_code == 404 else CustomerView.model_validate_json(answer.raise_for_status().content)
         )
 
+    def model_servers(self) -> dict[str, int]:
+        """The process id of each replica's model server, by node."""
+        token = self.settings["serving"]["control_token"]
+        found = {}
+        for node in self.nodes:
+            state = httpx.get(
+                f"http://{node['control']}/state", headers={"Authorization": f"Bearer {token}"}, trust_env=False
+            )
+            found[node["node"]] = int(state.raise_for_status().json()["model_server_pid"])
+        return found
+
     def stage(self, customer: str, run_id: str, window: str = "2013-01-01:2013-12-01") -> None:
         """Train and stage without Airflow, as a pod would."""
         self.run("run", "--customer", customer, "--run-id", run_id, "--window", window, module="training")
