@@ -51,7 +51,7 @@ class KafkaPublisher:
         with self._lock:
             producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=5)
+            _close(producer, seconds=5)
 
     def _deliver(self, messages: Sequence[tuple[Topic, Message]]) -> None:
         try:
@@ -86,7 +86,7 @@ class KafkaPublisher:
         with self._lock:
             producer, self._producer = self._producer, None
         if producer is not None:
-            producer.close(timeout=0)
+            _close(producer, seconds=0)
 
     def _explained(self, error: errors.KafkaError, messages: Sequence[tuple[Topic, Message]]) -> Exception:
         topics = ", ".join(sorted({topic.value for topic, _ in messages}))
@@ -96,3 +96,13 @@ class KafkaPublisher:
                 "run `roost topics ensure`"
             )
         return translated(error, self._settings, f"publishing to {topics}")
+
+
+def _close(producer: Any, *, seconds: float) -> None:
+    """End the producer. What it could not deliver was reported to its caller, who publishes again."""
+    try:
+        producer.close(timeout=seconds)
+    except errors.KafkaError:
+        # A flush that fails leaves the client's close half done (kafka-python 3.0.12): a broker that died with events
+        # under way ended the deployer so. Its sender would try for ever.
+        producer._sender.force_close()  # noqa: SLF001 (the client offers no other end without a flush)

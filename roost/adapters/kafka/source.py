@@ -22,6 +22,8 @@ _LAG_MS: Final = 3_000
 _FIRST_PATIENCE: Final = 5.0
 _LONGEST_PATIENCE: Final = 600.0
 _BATCH: Final = 200
+#: Seconds without a delivery after which messages that wait for us are taken for a client that is stuck.
+_SILENCE: Final = 10.0
 #: How soon a topic that was made (again) is found. Milliseconds.
 _METADATA_MS: Final = 2_000
 
@@ -60,6 +62,8 @@ class KafkaSource:
         self._membership = _Membership()
         self._patience = _FIRST_PATIENCE
         self._idle_since: float | None = None
+        #: Since when every poll was empty.
+        self._empty_since: float | None = None
         # The client ships no types.
         self._consumer: Any = None
 
@@ -71,6 +75,10 @@ class KafkaSource:
         except errors.KafkaError as error:
             self._discard()
             raise translated(error, self._settings, "polling") from error
+        if batches:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = time.monotonic()
         return [delivery_of(record) for records in batches.values() for record in records]
 
     def _mind_assignment(self) -> None:
@@ -129,9 +137,27 @@ class KafkaSource:
                 self._check()
                 return {}
             ends = self._consumer.end_offsets(list(assigned), timeout_ms=_LAG_MS)
-            return {(place.topic, place.partition): self._behind(place, end) for place, end in ends.items()}
+            behind = {(place.topic, place.partition): self._behind(place, end) for place, end in ends.items()}
         except errors.KafkaError as error:
+            # A broker that came back empty leaves us our partitions, and the client asks for their ends in silence.
+            self._check()
             raise translated(error, self._settings, "measuring lag") from error
+        self._mind_silence(behind)
+        return behind
+
+    def _mind_silence(self, behind: dict[tuple[str, int], int]) -> None:
+        """Join anew where messages wait in our partitions and polls bring none.
+
+        Seen with kafka-python 3.0.12 after the embedded broker came back empty: the member kept its partitions, knew
+        the new ends, and fetched nothing for ever.
+        """
+        silent = self._empty_since is not None and time.monotonic() - self._empty_since > _SILENCE
+        if silent and any(behind.values()):
+            self._discard()
+            raise BrokerUnavailable(
+                f"Kafka at {self._settings.bootstrap} holds {sum(behind.values())} events for us and brings none: "
+                "joining the group anew"
+            )
 
     def close(self) -> None:
         """Leave the group."""
@@ -140,7 +166,7 @@ class KafkaSource:
             consumer.close(autocommit=False, timeout_ms=5_000)
 
     def _check(self) -> None:
-        """Nothing is assigned: others have it all, or the broker is away, or a topic is missing. The client is mute."""
+        """Why there is silence: others have all, the broker is away, or a topic is missing. The client does not say."""
         try:
             check_topics(self._settings, self._topics)
         except BrokerUnavailable:
@@ -171,7 +197,8 @@ class KafkaSource:
         return self._consumer
 
     def _discard(self) -> None:
-        consumer, self._consumer, self._idle_since = self._consumer, None, None
+        consumer, self._consumer = self._consumer, None
+        self._idle_since = self._empty_since = None
         if consumer is not None:
             consumer.close(autocommit=False, timeout_ms=1_000)
 

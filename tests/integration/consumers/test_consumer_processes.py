@@ -107,10 +107,12 @@ class Consumer:
         return {"ready": False}
 
 
-def eventually(condition: Callable[[], object], seconds: float = 90) -> None:
+def eventually(
+    condition: Callable[[], object], seconds: float = 90, says: Callable[[], str] = lambda: "it did not happen in time"
+) -> None:
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it did not happen in time"
+        assert time.monotonic() < until, says()
         time.sleep(0.1)
 
 
@@ -197,7 +199,13 @@ def test_a_broker_that_comes_back_empty_is_consumed_from_again(world: World) -> 
     world.broker.kill()
     eventually(lambda: not consumer.ready().get("ready"))
     world.broker.start()
-    eventually(lambda: "roost topics ensure" in json.dumps(consumer.ready()))
+    seen: set[str] = set()
+
+    def told() -> bool:
+        seen.add(json.dumps(consumer.ready()))
+        return any("roost topics ensure" in one for one in seen)
+
+    eventually(told, says=lambda: f"readiness only ever said {seen}")
     assert world.roost("topics", "ensure").returncode == 0
     # More than before, so that an old position would lie in the middle of the new topic.
     for number in range(60):
