@@ -25,6 +25,7 @@ from roost.telemetry import logs
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG: Final = 1
+_CONSUMERS = ("signup-consumer", "model-consumer")
 _LISTEN_SECONDS: Final = 20
 
 
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
         try:
             _await_listening(address, broker)
             _ensure_topics(loaded.kafka)
+            _renew_consumers()
         except RoostError:
             broker.kill()
             raise
@@ -110,6 +112,28 @@ def _ensure_topics(kafka: settings.KafkaSettings) -> None:
                 extra={"action": "topics"},
             )
             return
+
+
+def _renew_consumers() -> None:
+    """Start the stack's consumers anew: this broker has forgotten what their positions mean.
+
+    A position of before may lie just beyond a new message, which would then be skipped in silence (seen after a kill:
+    the client keeps its partitions and rejoins no group). A fresh member begins with the oldest message. At the first
+    start none of them runs yet.
+    """
+    from roost.embedded.state_dir import StateDir
+    from roost.embedded.supervisor import Supervisor, SupervisorGone
+
+    supervisor = Supervisor(StateDir.at(settings.load().state_dir))
+    try:
+        running = [name for name, one in supervisor.processes().items() if one.state == "RUNNING"]
+        for name in _CONSUMERS:
+            if name in running:
+                supervisor.stop_part(name)
+                supervisor.start_part(name)
+                log.info("%s begins anew", name, extra={"action": "renewed"})
+    except SupervisorGone:
+        log.info("no supervisor: consumers of this broker are somebody else's", extra={"action": "not_renewed"})
 
 
 if __name__ == "__main__":
