@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -126,11 +127,11 @@ def _renew_consumers() -> None:
 
     supervisor = Supervisor(StateDir.at(settings.load().state_dir))
     try:
-        running = [name for name, one in supervisor.processes().items() if one.state == "RUNNING"]
+        running = supervisor.processes()
         for name in _CONSUMERS:
-            if name in running:
-                supervisor.stop_part(name)
-                supervisor.start_part(name)
+            if name in running and running[name].state == "RUNNING":
+                # It drains and ends; supervisord starts it again, whatever its exit code.
+                os.kill(running[name].pid, signal.SIGTERM)
                 log.info("%s begins anew", name, extra={"action": "renewed"})
     except SupervisorGone:
         log.info("no supervisor: consumers of this broker are somebody else's", extra={"action": "not_renewed"})
