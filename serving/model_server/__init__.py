@@ -2,5 +2,5 @@
 
 It stands in where the official binary is absent. One process: gRPC (port and Unix socket), REST, and Prometheus
 metrics over the models that a config lists. `core` holds the use cases; `lifecycle` loads and unloads; `runtime` is the
-only module that touches TensorFlow's session binding; `rest` and `grpc_services` are the two ways in.
+only module that touches TensorFlow's session binding; `rest` and `grpc_server` are the two ways in.
 """

@@ -11,7 +11,7 @@ import grpc
 from serving.model_server.configuration import parse_text, single_model
 from serving.model_server.core import CoreOptions, ServerCore
 from serving.model_server.flags import Flags
-from serving.model_server.grpc_services import GrpcOptions, parse_channel_arguments, start_grpc
+from serving.model_server.grpc_server import GrpcOptions, parse_channel_arguments, start_grpc
 from serving.model_server.lifecycle import LoadingPolicy
 from serving.model_server.loading import Loader
 from serving.model_server.metrics import Metrics

@@ -1,0 +1,27 @@
+"""How a status of the server ends a gRPC call."""
+
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+import grpc
+
+from serving.model_server.statuses import MESSAGE_LIMIT, StatusError
+
+_GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+def abort(context: grpc.ServicerContext, error: StatusError) -> NoReturn:
+    """End the call with the error's code, and its message cut to what the official server sends."""
+    context.abort(_GRPC_CODES[int(error.code)], error.message[:MESSAGE_LIMIT])
+    raise AssertionError("abort always raises")
+
+
+def answer(work: Callable[[RequestT], ResponseT], request: RequestT, context: grpc.ServicerContext) -> ResponseT:
+    """Return what the work makes of the request, or end the call with its StatusError."""
+    try:
+        return work(request)
+    except StatusError as error:
+        abort(context, error)

@@ -1,0 +1,28 @@
+"""PredictionService over gRPC."""
+
+from typing import Any
+
+import grpc
+
+from roost.adapters.tf_messages import prediction_service_pb2_grpc
+from serving.model_server.core import ServerCore
+from serving.model_server.grpc_errors import answer
+from serving.model_server.metadata import get_metadata
+from serving.model_server.predictor import Predictor
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]  # generated, untyped
+    """Predictions and the signatures they have."""
+
+    def __init__(self, core: ServerCore, predictor: Predictor) -> None:
+        """Answer from this core."""
+        self._core = core
+        self._predictor = predictor
+
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  (gRPC's name)
+        """Run a signature on tensors."""
+        return answer(self._predictor.predict, request, context)
+
+    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  (gRPC's name)
+        """Tell a version's signatures."""
+        return answer(lambda asked: get_metadata(self._core, asked), request, context)
