@@ -105,6 +105,11 @@ def version_prefix(customer: str, model: str, version: int) -> str:
     return f"models/{customer}/{model}/{version}/"
 
 
+def recorded_prefix(customer: str, model: str) -> str:
+    """Object-store prefix, ending in a slash, of requests recorded for the canary. Written by serving nodes."""
+    return f"recorded/{check_id(customer, 'customer id')}/{check_id(model, 'model id')}/"
+
+
 def desired_object(pool: str) -> str:
     """Object name of a pool's desired state."""
     return f"fleet/{check_id(pool, 'pool id')}/desired.json"

@@ -75,8 +75,45 @@ class SignatureSpec(Frozen):
     outputs: tuple[TensorSpec, ...]
 
 
+class InputSpec(Frozen):
+    """What a client may send as one input of ``serving_default``. Wrong types and shapes are always refused."""
+
+    name: str
+    #: TensorFlow's name of the type, such as ``DT_FLOAT`` or ``DT_STRING``.
+    dtype: str
+    #: Dimensions, the batch first; -1 where the size is free.
+    shape: tuple[int, ...] | None = None
+    #: False: a row may leave it out, or say null, and the model takes NaN in its place.
+    required: bool = True
+    #: Whether NaN is a value that the model has an answer for.
+    nan: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    #: Texts that training saw. Empty: any.
+    categories: tuple[str, ...] = ()
+    #: What a value out of range, or a text that is no category, leads to: ``enforce`` refuses it, ``warn`` answers
+    #: and says so.
+    bounds: Literal["enforce", "warn"] = "warn"
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> InputSpec:
+        floating = self.dtype in {"DT_HALF", "DT_FLOAT", "DT_DOUBLE"}
+        if not floating and (self.nan or not self.required):
+            raise ValueError(f"input {self.name} is {self.dtype}, which has no NaN: it is required")
+        if not self.required and not self.nan:
+            raise ValueError(f"input {self.name} may be left out, so it must allow the NaN that stands for it")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"input {self.name} has a minimum above its maximum")
+        return self
+
+
 class OutputSpec(Frozen):
-    """What an output means: its declared range, labels and decision threshold."""
+    """What an output means: its declared range, labels and decision threshold.
+
+    With two labels and one number a row, the second label holds from `threshold` (0.5 where None) upwards. With as many
+    numbers a row as labels, the largest decides; below `threshold`, where there is one, none does.
+    """
 
     name: str
     minimum: float | None = None
@@ -111,6 +148,8 @@ class ArtifactManifest(Frozen):
     model: ModelId
     files: tuple[ManifestFile, ...] = Field(min_length=1)
     signatures: tuple[SignatureSpec, ...] = Field(min_length=1)
+    #: What clients may send to ``serving_default``. Empty in artifacts that declare nothing: then its signature counts.
+    inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[OutputSpec, ...] = ()
     run: RunFacts
 
@@ -125,9 +164,22 @@ class ArtifactManifest(Frozen):
             raise ValueError(f"{MANIFEST_NAME} cannot list itself")
         return self
 
+    @model_validator(mode="after")
+    def _inputs_are_those_of_the_signature(self) -> ArtifactManifest:
+        default = self.signature("serving_default")
+        if not self.inputs or default is None:
+            return self
+        declared = sorted((spec.name, spec.dtype) for spec in self.inputs)
+        if declared != sorted((spec.name, spec.dtype) for spec in default.inputs):
+            raise ValueError("the declared inputs are not those of signature serving_default, by name and type")
+        return self
+
     def encoded(self) -> bytes:
         """The bytes of `MANIFEST.json`: JSON with sorted keys, so that equal manifests are equal bytes."""
         document = self.model_dump(mode="json")
+        if not self.inputs:
+            # Artifacts from before there were declarations keep their bytes, and so their digest.
+            del document["inputs"]
         return json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
 
     @property

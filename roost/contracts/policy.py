@@ -87,6 +87,41 @@ class RestartPolicy(Frozen):
     leaked_mb: float = Field(default=1024, gt=0)
 
 
+class PredictionPolicy(Frozen):
+    """What the page `/v1/customers/…:predict` takes (`docs/predictions.md`)."""
+
+    max_rows: int = Field(default=1000, ge=1, le=100_000)
+    #: Whether a request may name a version.
+    versions: bool = False
+    #: Labels that a request may name besides ``stable``.
+    labels: tuple[str, ...] = ()
+    #: Whose model answers while a customer has none of their own: an id that no real customer has. None: nobody's.
+    cohort_default: CustomerId | None = None
+
+
+class Redaction(StrEnum):
+    """What becomes of a field before a recorded request leaves the node."""
+
+    DROP = "drop"
+    #: Texts only: a keyed hash that tells equal values from different ones. Numbers are dropped.
+    HASH = "hash"
+    KEEP = "keep"
+
+
+class TapPolicy(Frozen):
+    """Which requests are recorded for the canary, and what of them."""
+
+    #: Share of the requests that is recorded. 0 is off.
+    rate: float = Field(default=0, ge=0, le=1)
+    #: Per served name and node.
+    per_hour: int = Field(default=100, ge=1, le=100_000)
+    #: Larger requests are not recorded.
+    max_kb: float = Field(default=64, gt=0, le=8192)
+    retention_hours: float = Field(default=168, gt=0)
+    #: By field. Where nothing is said, numbers are kept, and of texts only those that the manifest lists as categories.
+    fields: dict[str, Redaction] = Field(default_factory=dict)
+
+
 class Rules(Frozen):
     """What holds for one customer, all overrides applied."""
 
@@ -96,6 +131,8 @@ class Rules(Frozen):
     deadlines: PhaseDeadlines = PhaseDeadlines()
     max_artifact_mb: float = Field(default=1024, gt=0)
     training: TrainingPolicy = TrainingPolicy()
+    predictions: PredictionPolicy = PredictionPolicy()
+    taps: TapPolicy = TapPolicy()
 
 
 class Cohort(Frozen):
@@ -123,6 +160,11 @@ class Policy(Frozen):
                 document = _overlay(document, cohort.rules)
         document = _overlay(document, self.customers.get(customer, {}))
         return Rules.model_validate(document)
+
+    def named_customers(self) -> frozenset[str]:
+        """Everybody for whom something else than `rules` may hold."""
+        in_cohorts = (customer for cohort in self.cohorts.values() for customer in cohort.customers)
+        return frozenset(self.customers) | frozenset(in_cohorts)
 
 
 def _overlay(below: dict[str, object], above: dict[str, object]) -> dict[str, object]:

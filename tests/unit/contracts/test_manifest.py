@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import ValidationError
 
-from roost.contracts.manifest import ArtifactManifest, ManifestFile, RunFacts, SignatureSpec, TensorSpec
+from roost.contracts.manifest import ArtifactManifest, InputSpec, ManifestFile, RunFacts, SignatureSpec, TensorSpec
 
 SHA = "0" * 64
 
@@ -83,3 +83,37 @@ def test_a_manifest_cannot_list_itself() -> None:
 def test_a_truncated_manifest_is_refused() -> None:
     with pytest.raises(ValidationError):
         ArtifactManifest.model_validate_json(manifest(file("saved_model.pb")).encoded()[:-40])
+
+
+def declared(**changes: object) -> ArtifactManifest:
+    spec = InputSpec.model_validate({"name": "distance", "dtype": "DT_FLOAT", "shape": (-1,), **changes})
+    document = manifest(file("saved_model.pb")).model_dump()
+    return ArtifactManifest.model_validate({**document, "inputs": (spec,)})
+
+
+def test_an_artifact_without_declarations_keeps_the_bytes_and_the_digest_that_it_always_had() -> None:
+    encoded = manifest(file("saved_model.pb")).encoded()
+    assert b'"inputs": []' not in encoded
+    assert ArtifactManifest.model_validate_json(encoded).encoded() == encoded
+
+
+def test_declared_inputs_survive_their_own_bytes() -> None:
+    made = declared(minimum=0.0, maximum=5000.0, required=False, nan=True, description="miles")
+    assert ArtifactManifest.model_validate_json(made.encoded()) == made
+    assert made.digest != manifest(file("saved_model.pb")).digest
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": "else"}, "not those of signature"),
+        ({"dtype": "DT_INT64"}, "not those of signature"),
+        ({"dtype": "DT_STRING", "nan": True}, "has no NaN"),
+        ({"dtype": "DT_INT64", "required": False}, "has no NaN"),
+        ({"required": False}, "must allow the NaN"),
+        ({"minimum": 2.0, "maximum": 1.0}, "minimum above"),
+    ],
+)
+def test_a_declaration_that_cannot_hold_is_refused(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        declared(**changes)
