@@ -27,15 +27,33 @@ BREAKER_OPEN: Final = Gauge(
 RUNS_STARTED: Final = Counter(
     "roost_onboarding_runs_total", "Airflow runs asked for, by result: started, exists, refused, retry.", ["result"]
 )
+RUNS_ENDED: Final = Counter(
+    "roost_onboarding_runs_ended_total",
+    "Training runs that onboarding followed to their end, by result: success, failed.",
+    ["result"],
+)
+SIGNUP_TO_ANSWER: Final = Histogram(
+    "roost_onboarding_signup_to_answer_seconds",
+    "From a customer's signup to their first model's answer, proved on every ready node.",
+    buckets=(15, 30, 45, 60, 90, 120, 300, 600, 900, 1800, 3600, 14_400, 86_400),
+)
+UNANSWERED: Final = Gauge(
+    "roost_onboarding_unanswered_seconds",
+    "Age of the oldest signup that has neither an answer nor a refusal yet; 0 where there is none.",
+)
 TRANSITIONS: Final = Counter("roost_rollout_transitions_total", "Rollouts that entered a phase.", ["phase"])
 STEP_SECONDS: Final = Histogram(
     "roost_rollout_step_seconds", "Seconds of one advance, by the phase it worked in.", ["phase"], buckets=_SECONDS
 )
 PHASE_OPEN: Final = Gauge("roost_rollout_open_count", "Rollouts now in a phase that is not an end.", ["phase"])
+PHASE_OLDEST: Final = Gauge(
+    "roost_rollout_oldest_seconds", "How long the oldest rollout of a phase is in it; 0 where there is none.", ["phase"]
+)
+OVERDUE: Final = Gauge("roost_rollout_overdue_count", "Rollouts that are past the deadline of their phase.", ["phase"])
 CHECKS: Final = Counter("roost_check_results_total", "Canary check results.", ["check", "outcome"])
 READY_TO_SERVING: Final = Histogram(
     "roost_rollout_ready_to_serving_seconds",
-    "From the model-ready event to proved on every ready node.",
+    "From the model-ready event to proved on every ready node, where no person was asked.",
     buckets=(0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900),
 )
 GENERATION: Final = Gauge("roost_pool_generation", "Newest desired generation written or seen.", ["pool"])
@@ -50,6 +68,12 @@ FLIP_SKEW: Final = Histogram(
 NODES_BEHIND: Final = Gauge(
     "roost_pool_nodes_behind_count", "Nodes that do not serve the desired generation.", ["pool"]
 )
+NODES_ANSWERING: Final = Gauge(
+    "roost_pool_nodes_answering_count", "Nodes of the pool that count in a promotion.", ["pool"]
+)
+RESTARTS_DUE: Final = Gauge(
+    "roost_pool_restarts_due_count", "Nodes that the policy wants restarted: stale, or leaking.", ["pool"]
+)
 OUTBOX_PENDING: Final = Gauge("roost_outbox_pending_events", "Committed events that are not in Kafka yet.")
 NODE_GENERATION: Final = Gauge("roost_node_generation", "Generation that this node has taken up.")
 NODE_READY: Final = Gauge("roost_node_ready", "1 while this node serves its generation.")
@@ -59,6 +83,16 @@ NODE_LOAD: Final = Histogram(
 )
 NODE_MEMORY: Final = Gauge("roost_node_model_server_bytes", "Resident set of the model server.")
 NODE_LEAKED: Final = Gauge("roost_node_leaked_bytes", "Memory that unloading did not give back, estimated.")
+NODE_CACHE_BYTES: Final = Gauge("roost_node_cache_bytes", "Bytes of the versions in the disk cache.")
+NODE_CACHE_LIMIT: Final = Gauge("roost_node_cache_limit_bytes", "Bytes that the disk cache may take (cache_mb).")
+NODE_CACHE_VERSIONS: Final = Gauge("roost_node_cache_versions_count", "Versions in the disk cache.")
+NODE_CACHE_REMOVED: Final = Counter(
+    "roost_node_cache_removed_total", "Versions that left the disk cache, by why: room, damaged, replaced.", ["why"]
+)
+NODE_CACHE_DAMAGED: Final = Counter(
+    "roost_node_cache_damaged_total", "Times that a cached version was not what its manifest says."
+)
+NODE_DOWNLOADED: Final = Counter("roost_node_downloaded_bytes_total", "Bytes of versions brought into the disk cache.")
 NODE_RESTARTS: Final = Counter(
     "roost_node_child_restarts_total", "Children that were replaced, by child and cause.", ["child", "cause"]
 )

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
+import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
-
-from pydantic import ValidationError
 
 from roost.contracts.errors import ArtifactInvalid, Retryable
-from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, ManifestFile, digest_of
+from roost.contracts.manifest import ArtifactManifest
+from roost.telemetry import metrics
 from serving.node.files import sync_directory
+from serving.node.integrity import Key, Seals, check_files, read_manifest
 
-#: Served name and version.
-Key = tuple[str, int]
-
-_CHUNK: Final = 1 << 20
+log = logging.getLogger(__name__)
 
 
 class CacheFull(Retryable):
@@ -31,7 +28,11 @@ class DiskTrouble(Retryable):
 
 
 class DiskCache:
-    """``<root>/<served name>/<version>/``. Safe for threads."""
+    """``<root>/<served name>/<version>/``. Safe for threads.
+
+    A version appears there by one rename of a directory whose files have been written, checked and made durable, and
+    leaves by one rename too: whatever instruction a crash comes at, what has a version's name was complete once.
+    """
 
     def __init__(self, root: Path, *, limit_bytes: int, in_use: Callable[[], Collection[Key]]) -> None:
         """Keep at most `limit_bytes`, never removing what `in_use` names."""
@@ -42,12 +43,14 @@ class DiskCache:
         self._reserved = 0
         #: What is there, with its bytes: complete versions never change, so each is measured once.
         self._sizes: dict[Key, int] = {}
+        self._seals = Seals()
         for path in root.glob("*/.*.removed"):
             shutil.rmtree(path, ignore_errors=True)
         for path in root.glob("*/*"):
             if path.name.isdecimal():
                 key = (path.parent.name, int(path.name))
                 self._sizes[key] = _size(path)
+        self._measure()
 
     def base_path(self, name: str) -> Path:
         """Directory of all versions of a served name."""
@@ -57,15 +60,30 @@ class DiskCache:
         """Directory of one version, there or not."""
         return self._root / key[0] / str(key[1])
 
-    def holds(self, key: Key, digest: str) -> bool:
-        """Whether the version is there with that digest and all its files have their sizes."""
+    def sound(self, key: Key, digest: str) -> bool:
+        """Whether the version is there with that digest, and every file has the content that its manifest names.
+
+        Reads all of it, once in the life of this object as long as no file is written to.
+        """
         try:
-            content = (self.path(key) / MANIFEST_NAME).read_bytes()
-            manifest = ArtifactManifest.model_validate_json(content)
-            sizes = all((self.path(key) / file.path).stat().st_size == file.size for file in manifest.files)
-        except (OSError, ValidationError):
+            manifest, found = read_manifest(self.path(key))
+            if found != digest:
+                return False
+            self._seals.check(key, self.path(key), manifest)
+        except (ArtifactInvalid, OSError) as error:
+            self._damaged(key, error)
             return False
-        return digest_of(content) == digest and sizes
+        return True
+
+    def intact(self, key: Key) -> bool:
+        """Whether every file still has the content that its manifest names. Reads all of it, each time."""
+        try:
+            manifest, _ = read_manifest(self.path(key))
+            check_files(self.path(key), manifest)
+        except (ArtifactInvalid, OSError) as error:
+            self._damaged(key, error)
+            return False
+        return True
 
     def manifest(self, key: Key) -> ArtifactManifest:
         """The manifest of a version that is there.
@@ -73,19 +91,17 @@ class DiskCache:
         Raises:
             ArtifactInvalid: it is not, or cannot be read.
         """
-        try:
-            return ArtifactManifest.model_validate_json((self.path(key) / MANIFEST_NAME).read_bytes())
-        except (OSError, ValidationError) as error:
-            raise ArtifactInvalid(f"{self.path(key)} has no usable {MANIFEST_NAME}") from error
+        return read_manifest(self.path(key))[0]
 
-    def intact(self, key: Key) -> bool:
-        """Whether every file still has the content that its manifest names. Reads all of it."""
-        try:
-            for file in self.manifest(key).files:
-                check_file(self.path(key) / file.path, file)
-        except (ArtifactInvalid, OSError):
-            return False
-        return True
+    def bytes_of(self, key: Key) -> int:
+        """Bytes of one version on the disk; 0 where it is not there."""
+        with self._lock:
+            return self._sizes.get(key, 0)
+
+    def released(self, key: Key) -> None:
+        """The version is in use no longer: from now on it ages. What is oldest makes room first."""
+        with suppress(OSError):
+            os.utime(self.path(key))
 
     @contextmanager
     def room_for(self, size: int) -> Iterator[None]:
@@ -105,20 +121,26 @@ class DiskCache:
                 self._reserved -= size
 
     def admit(self, directory: Path, key: Key) -> None:
-        """Move a complete version in: it appears as a whole. One that is there already is replaced."""
-        target = self.path(key)
+        """Move a complete version in, whose files have just been checked: it appears as a whole.
+
+        One that is there already is replaced.
+        """
+        target, size = self.path(key), _size(directory)
         with self._lock:
+            self._remove(key, "replaced")
             target.parent.mkdir(exist_ok=True)
-            shutil.rmtree(target, ignore_errors=True)
             directory.replace(target)
-            self._sizes[key] = _size(target)
+            self._sizes[key] = size
+            self._seals.seal(key, target, read_manifest(target)[0])
             sync_directory(target.parent)
             sync_directory(self._root)
+            self._measure()
 
     def remove(self, key: Key) -> None:
         """Forget one version, and its served name's directory with the last one."""
         with self._lock:
-            self._remove(key)
+            self._remove(key, "damaged")
+            self._measure()
 
     def trim(self) -> None:
         """Bring the cache below its bound, as far as what is in use allows."""
@@ -126,9 +148,10 @@ class DiskCache:
             if self._used() + self._reserved <= self._limit:
                 return
             for key in self._removable():
-                self._remove(key)
+                self._remove(key, "room")
                 if self._used() + self._reserved <= self._limit:
-                    return
+                    break
+            self._measure()
 
     def keys(self) -> list[Key]:
         """What is there."""
@@ -146,7 +169,7 @@ class DiskCache:
             oldest = next(removable, None)
             if oldest is None:
                 break
-            self._remove(oldest)
+            self._remove(oldest, "room")
         if free < size:
             raise DiskTrouble(
                 f"the disk of {self._root} is full: {size} bytes are needed, {free} are free; free some space"
@@ -161,9 +184,11 @@ class DiskCache:
         spare = [key for key in self._sizes if key not in keep]
         return sorted(spare, key=lambda key: _age(self.path(key)))
 
-    def _remove(self, key: Key) -> None:
+    def _remove(self, key: Key, why: str) -> None:
         # Renamed first: a directory half deleted must not pass for a version.
-        self._sizes.pop(key, None)
+        if self._sizes.pop(key, None) is not None:
+            metrics.NODE_CACHE_REMOVED.labels(why=why).inc()
+        self._seals.drop(key)
         doomed = self.path(key).with_name(f".{key[1]}.removed")
         shutil.rmtree(doomed, ignore_errors=True)
         try:
@@ -177,22 +202,16 @@ class DiskCache:
     def _used(self) -> int:
         return sum(self._sizes.values())
 
+    def _measure(self) -> None:
+        metrics.NODE_CACHE_BYTES.set(self._used())
+        metrics.NODE_CACHE_LIMIT.set(self._limit)
+        metrics.NODE_CACHE_VERSIONS.set(len(self._sizes))
 
-def check_file(path: Path, expected: ManifestFile) -> None:
-    """Compare a file with its entry in the manifest.
-
-    Raises:
-        ArtifactInvalid: naming the file and what differs.
-    """
-    found = path.stat().st_size
-    if found != expected.size:
-        raise ArtifactInvalid(f"{expected.path} has {found} bytes, its manifest says {expected.size}")
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    if digest.hexdigest() != expected.sha256:
-        raise ArtifactInvalid(f"{expected.path} has sha256 {digest.hexdigest()}, its manifest says {expected.sha256}")
+    def _damaged(self, key: Key, error: Exception) -> None:
+        if key in self._sizes:
+            metrics.NODE_CACHE_DAMAGED.inc()
+            facts = {"action": "cache_damaged", "model": key[0], "version": key[1]}
+            log.warning("%s version %d is damaged in the cache: %s", *key, error, extra=facts)
 
 
 def _size(directory: Path) -> int:

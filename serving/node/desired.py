@@ -14,6 +14,7 @@ from roost.contracts.errors import NotFound, RoostError, StorageUnavailable
 from roost.contracts.ids import desired_object
 from roost.ports.clock import Clock
 from serving.node.files import write_atomically
+from serving.node.integrity import Key
 from serving.node.source import Source
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ class DesiredReader:
         self._file = file
         self._seen = 0
         self.current = _kept(file, pool)
+
+    def wanted(self) -> frozenset[Key]:
+        """Every version of the newest generation taken up. For any thread."""
+        return frozenset((model.name, entry.version) for model in self.current.models for entry in model.versions)
 
     def read(self, *, unasked: bool) -> bool:
         """Look at the object; returns whether `current` is new. An `unasked` look is one `stat` while nothing changed.

@@ -133,6 +133,7 @@ class Engine:
 
     def _boot(self) -> Sequence[ModelEntry]:
         holdings = self._parts.holdings
+        self._loader.inspect([held for held in holdings if held.trusted])
         return holdings.entries(self._parts.cache, lambda held: held.trusted and not held.alone, holdings.boot_labels)
 
     def _tend_server(self) -> None:

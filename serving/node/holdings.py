@@ -8,7 +8,8 @@ from datetime import datetime
 
 from roost.contracts.acks import VersionState
 from roost.contracts.desired import STABLE, DesiredModel, DesiredState, DesiredVersion
-from serving.node.cache import DiskCache, Key
+from serving.node.cache import DiskCache
+from serving.node.integrity import Key
 from serving.node.model_config import ModelEntry
 
 #: Versions that the model server is asked to have; FAILED ones are left out, so that they are unloaded.
@@ -140,7 +141,7 @@ class Holdings:
     def seed(self, good: DesiredState, cache: DiskCache, *, now: float) -> None:
         """Begin with what an earlier life of the node had proved, as far as the cache still has it."""
         for model in good.models:
-            cached = [entry for entry in model.versions if cache.holds((model.name, entry.version), entry.digest)]
+            cached = [entry for entry in model.versions if cache.sound((model.name, entry.version), entry.digest)]
             for entry in cached:
                 held = Held(name=model.name, entry=entry, began=now, state=VersionState.LOADING, trusted=True)
                 self.versions[held.key] = held

@@ -11,7 +11,7 @@ from roost.adapters.tf_serving import Answer, LoadState, LoadStatus, ReloadTimed
 from roost.contracts.desired import STABLE
 from roost.contracts.errors import ModelServerUnavailable, NodeUnavailable, Permanent
 from roost.ports.serving import Tensors
-from serving.node.cache import Key
+from serving.node.integrity import Key
 from serving.node.model_config import ModelEntry
 from serving.node.model_server import ServerState
 

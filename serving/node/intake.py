@@ -53,7 +53,7 @@ class Intake:
         self._downloads.start(held.name, held.entry)
 
     def _ended(self, held: Held, error: RoostError | None) -> None:
-        if error is None and self._cache.holds(held.key, held.entry.digest):
+        if error is None and self._cache.sound(held.key, held.entry.digest):
             held.state, held.error, held.ours_to_blame = VersionState.LOADING, None, False
             return
         held.attempts += 1

@@ -9,8 +9,8 @@ from typing import Final
 from roost.contracts.acks import NodeChange, VersionState
 from roost.contracts.desired import STABLE
 from roost.contracts.errors import ModelServerUnavailable, Permanent
-from serving.node.cache import Key
 from serving.node.holdings import Held
+from serving.node.integrity import Key
 from serving.node.loading import Parts
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,7 @@ class Labeller:
             holdings.left_stable.pop(held.key, None)
             if not held.wanted:
                 del holdings.versions[held.key]
+                self._parts.cache.released(held.key)
                 self._note(held.name, "unloaded", held.entry.version)
 
     def _refused(self, refusal: str) -> None:

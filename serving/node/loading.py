@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 _BATCH: Final = 64
 #: A server that looks at its disk once a second may need this long to begin a version again that it has ended before.
 _RESTART_SECONDS: Final = 5.0
+_DAMAGED: Final = "its cached files are damaged and will be fetched again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +59,7 @@ class Loader:
             ReloadTimedOut: the server is wedged.
             ModelServerUnavailable: it is gone.
         """
-        batch = self._next_batch()
+        batch = self.inspect(self._next_batch())
         if not batch:
             return False
         parts = self._parts
@@ -69,6 +71,17 @@ class Loader:
             held.loaded = True
         self._reload()
         return True
+
+    def inspect(self, about_to_load: Iterable[Held]) -> list[Held]:
+        """Those whose files are what they should be. The others are fetched again, before any server reads them."""
+        good = []
+        for held in about_to_load:
+            if self._parts.cache.sound(held.key, held.entry.digest):
+                good.append(held)
+            else:
+                held.fail(_DAMAGED, retry_at=self._parts.clock.monotonic())
+                held.ours_to_blame = True
+        return good
 
     def watch(self) -> float | None:
         """Look at what is loading, and prove what has come. Returns the age of the youngest load, None without any.
@@ -193,7 +206,7 @@ class Loader:
         if self._parts.cache.intact(key):
             held.fail(error)
         else:
-            held.fail(f"its cached files are damaged and will be fetched again ({error})", retry_at=0.0)
+            held.fail(f"{_DAMAGED} ({error})", retry_at=0.0)
         log.warning(
             "%s version %d failed: %s",
             *key,

@@ -25,6 +25,7 @@ from serving.node.files import write_atomically
 from serving.node.gateway import EnvoyGateway
 from serving.node.holdings import Holdings
 from serving.node.intake import Intake
+from serving.node.integrity import Key
 from serving.node.layout import Layout
 from serving.node.loading import Parts
 from serving.node.model_server import TfModelServer, find_program
@@ -129,7 +130,9 @@ def _engine(
     clock = SystemClock()
     reader = DesiredReader(store, identity.pool, layout.desired)
     holdings = Holdings(desired=reader.current)
-    cache = DiskCache(layout.cache, limit_bytes=int(settings.serving.cache_mb * _MB), in_use=holdings.in_use)
+    # What is held, and what a generation wants that was read and not yet followed.
+    in_use = partial(_in_use, holdings, reader)
+    cache = DiskCache(layout.cache, limit_bytes=int(settings.serving.cache_mb * _MB), in_use=in_use)
     woken: list[Engine] = []
 
     def wake() -> None:
@@ -153,6 +156,10 @@ def _engine(
     engine = Engine(parts, children.gateway, watch, intake, identity=identity, layout=layout)
     woken.append(engine)
     return engine, watch
+
+
+def _in_use(holdings: Holdings, reader: DesiredReader) -> frozenset[Key]:
+    return holdings.in_use() | reader.wanted()
 
 
 def _wake_at(stop: threading.Event, engine: Engine) -> None:

@@ -13,7 +13,8 @@ from roost.adapters.tf_messages import numpy_dtype, packed_tensor_from_array, ty
 from roost.contracts.errors import ArtifactInvalid, Permanent
 from roost.contracts.manifest import GOLDEN_NAME, ArtifactManifest, GoldenCase
 from roost.ports.serving import Tensors
-from serving.node.cache import DiskCache, Key
+from serving.node.cache import DiskCache
+from serving.node.integrity import Key
 from serving.node.model_server import ModelServer
 
 _CASES_KEPT: Final = 4096

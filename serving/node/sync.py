@@ -17,8 +17,10 @@ from roost.contracts.desired import DesiredVersion
 from roost.contracts.errors import ArtifactInvalid, RoostError
 from roost.contracts.ids import served_name, split_served_name, version_prefix
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, ManifestFile, digest_of
-from serving.node.cache import DiskCache, DiskTrouble, Key, check_file
+from roost.telemetry import metrics
+from serving.node.cache import DiskCache, DiskTrouble
 from serving.node.files import sync_directory, sync_file
+from serving.node.integrity import Key, check_file
 from serving.node.source import Source
 from serving.node.workers import Runner
 
@@ -54,7 +56,7 @@ class Fetcher:
             Retryable: no room, or the disk refuses.
         """
         key = (name, version.version)
-        if self._cache.holds(key, version.digest):
+        if self._cache.sound(key, version.digest):
             return
         prefix = version_prefix(*split_served_name(name), version.version)
         content, _ = self._store.read(prefix + MANIFEST_NAME)
@@ -68,6 +70,7 @@ class Fetcher:
                 sync_file(directory / MANIFEST_NAME)
                 _sync_names(directory)
                 self._cache.admit(directory, key)
+            metrics.NODE_DOWNLOADED.inc(manifest.size + len(content))
         except OSError as error:
             raise DiskTrouble(
                 f"{name} version {key[1]} cannot be kept in {self._incoming}: {error.strerror}"

@@ -10,7 +10,7 @@ from functools import partial
 from roost.contracts.desired import DesiredState
 from roost.contracts.errors import Retryable, RoostError
 from roost.ports.clock import Clock, SystemClock
-from serving.node.cache import DiskCache
+from serving.node.cache import DiskCache, DiskTrouble
 from serving.node.desired import DesiredReader
 from serving.node.files import write_atomically
 from serving.node.layout import Layout
@@ -68,8 +68,7 @@ def _fill_once(store: Source, layout: Layout, pool: str, limit_bytes: int) -> De
     reader = DesiredReader(store, pool, layout.desired)
     reader.read(unasked=False)
     state = reader.current
-    wanted = frozenset((model.name, entry.version) for model in state.models for entry in model.versions)
-    cache = DiskCache(layout.cache, limit_bytes=limit_bytes, in_use=lambda: wanted)
+    cache = DiskCache(layout.cache, limit_bytes=limit_bytes, in_use=reader.wanted)
     fetcher = Fetcher(store, cache, layout.incoming, Workers("fetch-file", FILES_AT_ONCE))
     workers = Workers("fetch", VERSIONS_AT_ONCE)
     fetches = [
@@ -77,8 +76,11 @@ def _fill_once(store: Source, layout: Layout, pool: str, limit_bytes: int) -> De
     ]
     errors = [error for fetch in fetches if (error := fetch.exception()) is not None]
     _raise(pool, errors)
-    write_atomically(layout.boot_config, render_text(_entries(state, cache)).encode())
-    write_atomically(layout.good, state.encoded())
+    try:
+        write_atomically(layout.boot_config, render_text(_entries(state, cache)).encode())
+        write_atomically(layout.good, state.encoded())
+    except OSError as error:
+        raise DiskTrouble(f"the configuration cannot be kept in {layout.root}: {error.strerror}") from error
     return state
 
 

@@ -119,14 +119,14 @@ def test_the_cache_knows_damage_from_health(node: Node):
     node.desire({UA: ([1], {"stable": 1})})
     node.settle()
     key = (UA, 1)
-    assert node.cache.holds(key, node.digests[key])
-    assert not node.cache.holds(key, "sha256:" + "0" * 64)
+    assert node.cache.sound(key, node.digests[key])
+    assert not node.cache.sound(key, "sha256:" + "0" * 64)
     assert node.cache.intact(key)
     file = node.cache.path(key) / "saved_model.pb"
     file.write_bytes(b"z" * file.stat().st_size)
     assert not node.cache.intact(key)
     file.unlink()
-    assert not node.cache.holds(key, node.digests[key])
+    assert not node.cache.sound(key, node.digests[key])
     node.cache.remove(key)
     node.cache.remove(key)
     assert node.cache.keys() == []

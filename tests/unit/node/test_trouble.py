@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
-import pytest
-
 from roost.contracts.acks import VersionState
-from tests.unit.node.world import Node, stored_bytes
+from tests.unit.node.world import Node
 
 UA = "ua.default"
 AA = "aa.default"
@@ -217,63 +212,6 @@ def test_a_manifest_of_another_customer_is_refused(node: Node):
     node.desire({UA: ([1, 5], {"stable": 1}), AA: ([1], {"stable": 1})})
     node.settle()
     assert "belongs to aa.default, not to ua.default" in node.version(UA, 5).error
-
-
-def test_files_damaged_in_the_cache_are_fetched_again(node: Node):
-    serving(node, 1)
-    path = node.cache.path((UA, 1)) / "saved_model.pb"
-    path.write_bytes(b"y" * path.stat().st_size)
-    node.server.faults.load_errors[UA, 1] = "cannot parse"
-    node.server.crash()
-    node.step(4)
-    node.server.faults.load_errors.clear()
-    assert node.settle().serves(UA, 1)
-    assert path.read_bytes() == b"ua.default 1"
-
-
-def test_a_version_that_does_not_fit_says_so_and_the_rest_goes_on(tmp_path: Path):
-    node = Node(tmp_path, cache_bytes=int(1.5 * stored_bytes(UA, 1)))
-    node.put(UA, 1, 2)
-    node.desire({UA: ([1], {"stable": 1})})
-    node.settle()
-    node.desire({UA: ([1, 2], {"stable": 2})})
-    state = node.settle()
-    assert "raise ROOST_SERVING__CACHE_MB" in node.version(UA, 2).error
-    assert state.serves(UA, 1)
-
-
-def test_a_full_disk_is_said_and_waited_out(node: Node, monkeypatch: pytest.MonkeyPatch):
-    serving(node, 1, 2)
-    real = shutil.disk_usage(node.layout.cache)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: real._replace(free=10))
-    node.desire({UA: ([1, 2], {"stable": 2}), AA: ([1], {"stable": 1})})
-    state = node.quiet(20)
-    assert "is full" in node.version(UA, 2).error
-    assert "10 are free" in node.version(UA, 2).error
-    assert state.serves(UA, 1)
-    assert state.ready
-    monkeypatch.undo()
-    node.quiet(60)
-    assert node.state.serves(UA, 2)
-
-
-def test_a_directory_half_removed_is_cleared_away(node: Node):
-    serving(node, 1)
-    leftover = node.cache.path((UA, 1)).with_name(".7.removed")
-    leftover.mkdir()
-    node.restart()
-    assert not leftover.exists()
-
-
-def test_versions_not_in_use_leave_the_cache_oldest_first(tmp_path: Path):
-    node = Node(tmp_path, cache_bytes=int(3.5 * stored_bytes(UA, 1)))
-    node.put(UA, 1, 2, 3, 4)
-    for version in (1, 2, 3, 4):
-        node.desire({UA: ([version], {"stable": version})})
-        node.settle()
-        node.quiet(3)
-    assert sorted(node.cache.keys()) == [(UA, 2), (UA, 3), (UA, 4)]
-    assert node.state.serves(UA, 4)
 
 
 def test_a_disk_that_refuses_leaves_the_old_state_serving(node: Node):

@@ -126,7 +126,9 @@ class Node:
         holdings = Holdings(desired=reader.current)
         self.server.crash()
         self.gateway.stop()
-        self.cache = DiskCache(self.layout.cache, limit_bytes=self._cache_bytes, in_use=holdings.in_use)
+        self.cache = DiskCache(
+            self.layout.cache, limit_bytes=self._cache_bytes, in_use=lambda: holdings.in_use() | reader.wanted()
+        )
         self.watch = DesiredWatch(reader, poll_seconds=self._poll_seconds, clock=self.clock, wake=self._wake)
         runner = InlineRunner()
         parts = Parts(
