@@ -124,7 +124,7 @@ class Deployer:
         return self._leased(f"pool/{pool}", lambda: canary.step().wait_seconds, bell, desired.forget)
 
     def _reconciler(self, pool: str) -> Loop:
-        reconciler = Reconciler(self._desired(pool), self._nodes(pool))
+        reconciler = Reconciler(self._desired(pool), self._nodes(pool), self._parts.policy.restart)
         return self._repeated(f"reconciler/{pool}", reconciler.step)
 
     def _repeated(self, name: str, step: Callable[[], object]) -> Loop:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 
+from deployer.domain.approval import BY_POLICY
 from deployer.domain.transitions import Step
 from deployer.promotion.trace import Traces
 from deployer.rollout.parts import Parts
 from roost.contracts.rollout import Phase, Rollout
+from roost.ports.ledger import RolloutQuery
 from roost.telemetry import metrics
 
 _DONE: Final = {Phase.PROMOTING: Phase.LIVE, Phase.ROLLING_BACK: Phase.ROLLED_BACK, Phase.LIVE: Phase.SETTLED}
@@ -79,7 +82,23 @@ class Ends:
 
     def _measure(self, rollout: Rollout, facts: Mapping[str, object]) -> None:
         seconds = (self._parts.clock.now() - rollout.received_at).total_seconds()
-        metrics.READY_TO_SERVING.observe(seconds)
+        # Whoever asks for approvals knows that they take time: the objective is what Roost takes.
+        if rollout.approved_by in {None, BY_POLICY}:
+            metrics.READY_TO_SERVING.observe(seconds)
+        signed_up = self._first_answer(rollout)
+        if signed_up is not None:
+            metrics.SIGNUP_TO_ANSWER.observe((self._parts.clock.now() - signed_up).total_seconds())
         skew = facts.get("skew_ms")
         if isinstance(skew, float):
             metrics.FLIP_SKEW.labels(pool=rollout.pool).observe(skew / 1000)
+
+    def _first_answer(self, rollout: Rollout) -> datetime | None:
+        """When the customer signed up, if this is the first that answers since then."""
+        if rollout.previous_version is not None:
+            return None
+        row = self._parts.ledger.onboarding(rollout.customer)
+        if row is None or row.model != rollout.model or rollout.received_at < row.signed_up_at:
+            return None
+        others = self._parts.ledger.rollouts(RolloutQuery(customer=rollout.customer, model=rollout.model))
+        before = any(one.flip_generation and one.received_at >= row.signed_up_at for one in others)
+        return None if before else row.signed_up_at

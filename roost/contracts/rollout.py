@@ -52,6 +52,9 @@ TERMINAL: frozenset[Phase] = frozenset(
     {Phase.SETTLED, Phase.REJECTED, Phase.SUPERSEDED, Phase.CANCELLED, Phase.ROLLED_BACK}
 )
 
+#: The customer has an answer, or somebody said why there is none.
+ANSWERED: frozenset[Phase] = TERMINAL | {Phase.LIVE}
+
 #: At most one rollout per served name is in one of these at a time.
 EXCLUSIVE: frozenset[Phase] = frozenset(
     {Phase.CANARY, Phase.AWAITING_APPROVAL, Phase.PROMOTING, Phase.LIVE, Phase.ROLLING_BACK, Phase.HALTED}
