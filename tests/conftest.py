@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import tempfile
 import uuid
@@ -17,6 +18,11 @@ from roost.settings import DatabaseSettings, KafkaSettings
 from tests.brokers import BrokerProcess
 
 pytest_plugins = sorted(f"tests.parts.{path.stem}" for path in (Path(__file__).parent / "parts").glob("[a-z]*.py"))
+
+# A shell ignores Ctrl-C for what it starts in the background, and every process started from there inherits that: the
+# commands under test would not hear an interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
