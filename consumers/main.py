@@ -29,7 +29,11 @@ def run_signups(settings: Settings, stop: threading.Event) -> None:
     ledger, publisher = postgres.open_ledger(settings.database, clock), kafka.open_publisher(settings.kafka)
     workflow = open_workflow(settings.airflow)
     worker = onboarding.Worker(
-        ledger=ledger, workflow=workflow, clock=clock, max_in_flight=settings.airflow.max_in_flight
+        ledger=ledger,
+        workflow=workflow,
+        clock=clock,
+        max_in_flight=settings.airflow.max_in_flight,
+        console_url=settings.console.url,
     )
     loop = _loop(settings, Topic.CUSTOMERS, "roost-signups", publisher, signups.handler(ledger, clock))
     trouble: dict[str, str | None] = {"onboarding": "has not started yet"}

@@ -1,22 +1,31 @@
-"""From onboarding rows to Airflow runs: what is slow, and so not done between poll and commit."""
+"""From onboarding rows to Airflow runs, and back: what is slow, and so not done between poll and commit."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from consumers.signups import run_id
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
+from roost.contracts.links import run_note
 from roost.ports.clock import Clock
-from roost.ports.ledger import Onboarding, OnboardingLedger, OnboardingStage, Outbox, Wakeups
-from roost.ports.workflow import Workflow
+from roost.ports.ledger import (
+    Onboarding,
+    OnboardingLedger,
+    OnboardingStage,
+    Outbox,
+    RolloutLedger,
+    RolloutQuery,
+    Wakeups,
+)
+from roost.ports.workflow import Workflow, WorkflowRun
 from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -26,23 +35,31 @@ RETIRE_DAG: Final = "retire_customer_models"
 #: Longer than a POST usually takes. If one takes longer, a second one finds its run there.
 _LEASE_SECONDS: Final = 45.0
 _LONGEST_BACK_OFF: Final = 60.0
-#: How often a retirement that runs is looked at.
+#: How often a retirement that runs is looked at, and a training run at first.
 _LOOK_AGAIN: Final = 5.0
+#: A training run that takes long is looked at ever more seldom, down to this: fleets train for hours.
+_LONGEST_LOOK: Final = 60.0
+_LOOK_GROWTH: Final = 1.2
 _WAIT_SECONDS: Final = 2.0
 
 
-class OnboardingStore(OnboardingLedger, Outbox, Protocol):
+class OnboardingStore(OnboardingLedger, RolloutLedger, Outbox, Protocol):
     """What the worker needs of the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
-    """Starts due runs, at most `max_in_flight` at a time. Safe to run in several processes: rows are leased."""
+    """Starts due runs and follows them to their end, at most `max_in_flight` at a time.
+
+    Safe to run in several processes: rows are leased.
+    """
 
     ledger: OnboardingStore
     workflow: Workflow
     clock: Clock
     max_in_flight: int = 4
+    #: How people reach the console; the runs' notes link to it.
+    console_url: str = ""
 
     def run(self, wakeups: Callable[[], Wakeups], stop: threading.Event, trouble: dict[str, str | None]) -> None:
         """Work until `stop` is set. What is wrong stands in ``trouble["onboarding"]``."""
@@ -71,8 +88,11 @@ class Worker:
         return len(rows)
 
     def _deal(self, row: Onboarding) -> None:
+        deal = {OnboardingStage.LEAVING: self._retire, OnboardingStage.TRAINING: self._follow}.get(
+            row.stage, self._train
+        )
         try:
-            after = self._retire(row) if row.stage is OnboardingStage.LEAVING else self._train(row)
+            after = deal(row)
         except Retryable as error:
             after = self._later(row, str(error))
         except (Permanent, Conflict) as error:
@@ -83,33 +103,78 @@ class Worker:
 
     def _train(self, row: Onboarding) -> Onboarding:
         conf = {"customer_id": row.customer, "model": row.model, "reason": "signup"}
-        run = self.workflow.start(TRAIN_DAG, row.airflow_run_id, conf, note=f"{row.name or row.customer} signed up.")
+        note = run_note(f"{row.name or row.customer} signed up.", self.console_url, row.airflow_run_id)
+        run = self.workflow.start(TRAIN_DAG, row.airflow_run_id, conf, note=note)
         metrics.RUNS_STARTED.labels("started" if run.state == "queued" else "exists").inc()
         facts = {"action": "train", "customer": row.customer, "model": row.model}
         log.info("%s: run %s is %s: %s", row.customer, run.run_id, run.state, run.url, extra=facts)
-        return replace(row, stage=OnboardingStage.TRAINING, error=None, next_attempt_at=None)
+        return replace(
+            row, stage=OnboardingStage.TRAINING, error=None, attempts=0, next_attempt_at=self._in(_LOOK_AGAIN)
+        )
+
+    def _follow(self, row: Onboarding) -> Onboarding:
+        run = self.workflow.run(TRAIN_DAG, row.airflow_run_id)
+        if run is None:
+            return self._vanished(row)
+        if run.state == "success":
+            return self._trained(row)
+        if run.state == "failed":
+            return self._failed(row, self._cause(run), {"url": run.url})
+        seconds = min(_LONGEST_LOOK, _LOOK_AGAIN * _LOOK_GROWTH ** min(row.attempts, 50))
+        return replace(row, attempts=row.attempts + 1, error=None, next_attempt_at=self._in(seconds))
+
+    def _cause(self, run: WorkflowRun) -> str:
+        found = [
+            f"task {failure.task} failed: {failure.reason or 'it left no reason, its log may say more'}"
+            for failure in self.workflow.failures(TRAIN_DAG, run.run_id)
+        ]
+        return "; ".join(found) or "no task of it failed: somebody marked it so, or it took too long"
+
+    def _vanished(self, row: Onboarding) -> Onboarding:
+        # Airflow forgets old runs; what they brought stays known.
+        if self.ledger.rollouts(RolloutQuery(customer=row.customer, run_id=row.airflow_run_id, limit=1)):
+            return self._trained(row)
+        return self._failed(row, "Airflow has no such run any more: somebody deleted it", {})
+
+    def _trained(self, row: Onboarding) -> Onboarding:
+        metrics.RUNS_ENDED.labels("success").inc()
+        facts = {"action": "trained", "customer": row.customer, "model": row.model}
+        log.info("%s: run %s succeeded", row.customer, row.airflow_run_id, extra=facts)
+        return replace(row, stage=OnboardingStage.TRAINED, error=None, attempts=0, next_attempt_at=None)
+
+    def _failed(self, row: Onboarding, why: str, where: Mapping[str, object]) -> Onboarding:
+        metrics.RUNS_ENDED.labels("failed").inc()
+        log.error("%s: run %s failed: %s", row.customer, row.airflow_run_id, why, extra={"action": "training_failed"})
+        advice = f'Mend the cause, then `roost train {row.customer} --reason "…"`.'
+        reason = f"Training run {row.airflow_run_id} of {row.customer} failed: {why.rstrip('.')}. {advice}"
+        report = self._report(row, "customer.training.failed", reason, key=row.airflow_run_id, **where)
+        # First the report: after a crash in between, both are written again, and the report is still one.
+        self.ledger.add_events([report])
+        return replace(row, stage=OnboardingStage.FAILED, error=why, attempts=0, next_attempt_at=None)
 
     def _retire(self, row: Onboarding) -> Onboarding:
         conf = {"customer_id": row.customer, "reason": row.reason or "offboarded"}
         retirement = run_id("retire", row.customer, row.event_id)
         run = self.workflow.start(RETIRE_DAG, retirement, conf, note=f"{row.name or row.customer} left.")
-        soon = self.clock.now() + timedelta(seconds=_LOOK_AGAIN)
         if run.state == "success":
             self.ledger.add_events([self._report(row, "customer.gone", "Models are retired.")])
             log.info("%s is gone", row.customer, extra={"action": "retired", "customer": row.customer})
             return replace(row, stage=OnboardingStage.GONE, error=None, next_attempt_at=None)
         if run.state == "failed":
             return self._later(row, f"retirement {retirement} failed: clear it in Airflow to try again ({run.url})")
-        return replace(row, attempts=0, error=None, next_attempt_at=soon)
+        return replace(row, attempts=0, error=None, next_attempt_at=self._in(_LOOK_AGAIN))
 
     def _later(self, row: Onboarding, why: str) -> Onboarding:
-        metrics.RUNS_STARTED.labels("retry").inc()
+        if row.stage is not OnboardingStage.TRAINING:
+            metrics.RUNS_STARTED.labels("retry").inc()
         seconds = min(_LONGEST_BACK_OFF, 2.0 ** min(row.attempts, 10))
         if why != row.error:
             facts = {"action": "later", "customer": row.customer}
             log.warning("%s: next attempt in %.0f s: %s", row.customer, seconds, why, extra=facts)
-        at = self.clock.now() + timedelta(seconds=seconds)
-        return replace(row, attempts=row.attempts + 1, next_attempt_at=at, error=why)
+        return replace(row, attempts=row.attempts + 1, next_attempt_at=self._in(seconds), error=why)
+
+    def _in(self, seconds: float) -> datetime:
+        return self.clock.now() + timedelta(seconds=seconds)
 
     def _refused(self, row: Onboarding, why: str) -> Onboarding:
         metrics.RUNS_STARTED.labels("refused").inc()
@@ -118,9 +183,10 @@ class Worker:
         self.ledger.add_events([self._report(row, "customer.onboarding.refused", why)])
         return replace(row, stage=OnboardingStage.REFUSED, error=why, next_attempt_at=None)
 
-    def _report(self, row: Onboarding, what: str, reason: str) -> Event:
+    def _report(self, row: Onboarding, what: str, reason: str, *, key: str = "", **facts: object) -> Event:
+        """Of one event, or with `key` of one run of it: repeated, it is the same report."""
         return Event(
-            id=run_id(what, row.customer, row.event_id),
+            id=run_id(what, row.customer, f"{row.event_id} {key}" if key else row.event_id),
             type=OPERATION_REPORTED,
             source="roost/signup-consumer",
             subject=row.customer,
@@ -130,6 +196,6 @@ class Worker:
                 customer=row.customer,
                 actor="signup-consumer",
                 reason=reason,
-                facts={"model": row.model, "run_id": row.airflow_run_id, "attempts": row.attempts},
+                facts={"model": row.model, "run_id": row.airflow_run_id, "attempts": row.attempts, **facts},
             ),
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseOperatorLink, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.xcom import XCom
 
@@ -24,13 +24,20 @@ OUTAGE_RETRIES = 40
 
 @contextmanager
 def no_retry_where_final() -> Iterator[None]:
-    """An error that comes again however often it is tried fails the task at once."""
-    from roost.contracts.errors import Permanent
+    """An error that comes again however often it is tried fails the task at once.
+
+    What went wrong is left where the consumer that follows the run finds it: a log would have to be guessed at.
+    """
+    from roost.contracts.errors import Permanent, RoostError
+    from roost.ports.workflow import FAILURE_KEY
 
     try:
         yield
-    except Permanent as error:
-        raise AirflowFailException(str(error)) from error
+    except RoostError as error:
+        get_current_context()["ti"].xcom_push(FAILURE_KEY, str(error)[:2000])
+        if isinstance(error, Permanent):
+            raise AirflowFailException(str(error)) from error
+        raise
 
 
 class RolloutLink(BaseOperatorLink):

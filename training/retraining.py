@@ -11,6 +11,7 @@ from typing import Final
 from roost.contracts.desired import DesiredState
 from roost.contracts.errors import NotFound
 from roost.contracts.ids import DEFAULT_MODEL, split_served_name
+from roost.contracts.links import run_note
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest
 from roost.ports.object_store import ObjectStore
 
@@ -50,23 +51,25 @@ def due(store: ObjectStore, *, canary_pool: str, before: datetime) -> Sequence[D
     )
 
 
-def runs(found: Sequence[Due], wave: Wave, *, now: datetime) -> list[dict[str, object]]:
-    """Arguments of one Airflow run of `train_customer_model` for each due model, up to the wave's limit."""
+def runs(found: Sequence[Due], wave: Wave, *, now: datetime, console: str = "") -> list[dict[str, object]]:
+    """Arguments of one Airflow run of `train_customer_model` for each due model, up to the wave's limit.
+
+    `console` is its address: each run's note links to its rollout there.
+    """
     chosen = found[: wave.limit]
     step = wave.spread / max(1, len(chosen))
-    return [
-        {
-            "trigger_run_id": f"retrain__{_name(entry)}__{wave.label}",
-            "run_after": (now + index * step).isoformat(),
-            "conf": {
-                "customer_id": entry.customer,
-                "model": entry.model,
-                "reason": f"scheduled retraining: the live model was trained {entry.trained_at:%Y-%m-%d}",
-                "wave_id": wave.label,
-            },
-        }
-        for index, entry in enumerate(chosen)
-    ]
+    return [_run(entry, wave, at=now + index * step, console=console) for index, entry in enumerate(chosen)]
+
+
+def _run(entry: Due, wave: Wave, *, at: datetime, console: str) -> dict[str, object]:
+    run_id = f"retrain__{_name(entry)}__{wave.label}"
+    reason = f"scheduled retraining: the live model was trained {entry.trained_at:%Y-%m-%d}"
+    return {
+        "trigger_run_id": run_id,
+        "run_after": at.isoformat(),
+        "note": run_note(f"{reason.capitalize()}.", console, run_id),
+        "conf": {"customer_id": entry.customer, "model": entry.model, "reason": reason, "wave_id": wave.label},
+    }
 
 
 def _name(entry: Due) -> str:

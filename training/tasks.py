@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlencode
 
 from pydantic import Field, ValidationError
 
 from roost import settings as roost_settings
 from roost.contracts.errors import NotFound, Permanent, Retryable
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, RunId, check_run_id, staging_prefix
+from roost.contracts.links import rollouts_of_run
 from roost.contracts.manifest import Frozen
 from roost.ports.clock import SystemClock
 from roost.process import EXIT_PERMANENT
@@ -153,14 +153,9 @@ def publish(order: Mapping[str, object], facts: Mapping[str, object]) -> dict[st
         event = publishing.publish(publisher, found, at=SystemClock().now(), wave_id=asked.wave_id)
     finally:
         publisher.close()
-    page = rollout_page(settings.console.url, run_id)
+    page = rollouts_of_run(settings.console.url, run_id)
     log.info("published %s; its rollout: %s", event.id, page)
     return {"event_id": event.id, "rollout_page": page, "digest": found.manifest.digest, "scope": facts.get("scope")}
-
-
-def rollout_page(console: str, run_id: str) -> str:
-    """Console page of the rollouts that a training run led to."""
-    return f"{console.rstrip('/')}/rollouts?{urlencode({'run_id': run_id})}"
 
 
 def due_runs(params: Mapping[str, object]) -> list[dict[str, object]]:
@@ -177,7 +172,7 @@ def due_runs(params: Mapping[str, object]) -> list[dict[str, object]]:
     log.info(
         "%d models are older than %s; this wave starts %d", len(found), wave.older_than, min(len(found), wave.limit)
     )
-    return runs(found, wave, now=now)
+    return runs(found, wave, now=now, console=settings.console.url)
 
 
 def is_unserved(customer: str, left_at: datetime) -> bool:

@@ -7,15 +7,15 @@ a DAG that cannot be imported just now; 404 for a DAG that is not parsed yet; 40
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from roost.contracts.errors import Conflict, Permanent, WorkflowUnavailable
-from roost.ports.workflow import WorkflowRun
+from roost.ports.workflow import FAILURE_KEY, TaskFailure, WorkflowRun
 from roost.settings import AirflowSettings
 
 #: Triggering loads the serialised DAG; seconds are normal on a busy machine.
@@ -23,6 +23,7 @@ _TIMEOUT: Final = httpx.Timeout(30, connect=3)
 #: What Airflow says in a 400 that time will heal.
 _TRANSIENT_400: Final = "import errors"
 _BODY_CHARACTERS: Final = 500
+_Shape = TypeVar("_Shape", bound=BaseModel)
 
 
 class _Token(BaseModel):
@@ -33,6 +34,18 @@ class _Run(BaseModel):
     dag_run_id: str
     state: str
     conf: dict[str, object] | None = Field(default=None)
+
+
+class _Task(BaseModel):
+    task_id: str
+
+
+class _Tasks(BaseModel):
+    task_instances: list[_Task]
+
+
+class _Said(BaseModel):
+    value: object = None
 
 
 class AirflowWorkflow:
@@ -65,6 +78,15 @@ class AirflowWorkflow:
         answer = self._ask("GET", f"{_runs(dag)}/{quote(run_id, safe='')}")
         return None if answer.status_code == httpx.codes.NOT_FOUND else self._run(dag, answer)
 
+    def failures(self, dag: str, run_id: str) -> Sequence[TaskFailure]:
+        """The tasks of the run that failed, each with the sentence that it left."""
+        tasks = f"{_runs(dag)}/{quote(run_id, safe='')}/taskInstances"
+        answer = self._ask("GET", f"{tasks}?state=failed")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return []
+        failed = self._read(_Tasks, answer).task_instances
+        return [TaskFailure(task=one.task_id, reason=self._reason(tasks, one.task_id)) for one in failed]
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
@@ -77,15 +99,24 @@ class AirflowWorkflow:
             raise Conflict(f"run {run_id} of {dag} exists with another conf: {dict(found.conf)}")
         return found
 
+    def _reason(self, tasks: str, task: str) -> str:
+        answer = self._ask("GET", f"{tasks}/{quote(task, safe='')}/xcomEntries/{FAILURE_KEY}")
+        # A task that was killed, or never imported, has left nothing.
+        found = None if answer.status_code == httpx.codes.NOT_FOUND else self._read(_Said, answer).value
+        return found if isinstance(found, str) else ""
+
     def _run(self, dag: str, answer: httpx.Response) -> WorkflowRun:
+        run = self._read(_Run, answer)
+        page = f"{self._settings.url.rstrip('/')}/dags/{quote(dag, safe='')}/runs/{quote(run.dag_run_id, safe='')}"
+        return WorkflowRun(run_id=run.dag_run_id, state=run.state, conf=run.conf or {}, url=page)
+
+    def _read(self, shape: type[_Shape], answer: httpx.Response) -> _Shape:
         if not answer.is_success:
             raise WorkflowUnavailable(f"Airflow answers {answer.status_code}: {_said(answer)}")
         try:
-            run = _Run.model_validate_json(answer.content)
+            return shape.model_validate_json(answer.content)
         except ValidationError as error:
             raise WorkflowUnavailable(f"{self._settings.url} does not answer like Airflow: {_said(answer)}") from error
-        page = f"{self._settings.url.rstrip('/')}/dags/{quote(dag, safe='')}/runs/{quote(run.dag_run_id, safe='')}"
-        return WorkflowRun(run_id=run.dag_run_id, state=run.state, conf=run.conf or {}, url=page)
 
     def _ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Response:
         token = self._current_token()

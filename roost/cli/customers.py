@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from roost import settings
+from roost.cli import customers_words
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import NotFound, Permanent
 from roost.contracts.events import (
@@ -21,9 +25,11 @@ from roost.contracts.events import (
     Payload,
 )
 from roost.contracts.ids import DEFAULT_MODEL, check_id, check_run_id
+from roost.contracts.links import run_note
+from roost.ports.ledger import OnboardingStage
 
 if TYPE_CHECKING:
-    from roost.ports.ledger import Onboarding
+    from roost.ports.ledger import Onboarding, OnboardingLedger
 
 PANEL = "Customers"
 _WINDOW = re.compile(r"\d{4}-\d{2}-\d{2}:\d{4}-\d{2}-\d{2}")
@@ -33,8 +39,24 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 def register(app: typer.Typer) -> None:
     """Add this module's commands to `app`."""
-    for command in (signup, offboard, train):
+    for command in (customers, signup, offboard, train):
         app.command(command.__name__, rich_help_panel=PANEL)(command)
+
+
+def customers(
+    stage: Annotated[OnboardingStage | None, typer.Option(help="Only those who stand there.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Every customer: where they stand, and what to do where it does not go on."""
+    with _ledger() as ledger:
+        rows = ledger.customers(stage)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1, default=str))
+        return
+    if not rows:
+        print("No customers. The first comes with `roost signup ua`." if stage is None else f"Nobody is {stage.value}.")
+        return
+    customers_words.table(rows)
 
 
 def signup(
@@ -85,11 +107,16 @@ def train(
     conf: dict[str, object] = {"customer_id": customer, "model": check_id(model or row.model, "model id")}
     conf |= {"reason": reason} | ({"data_window": window} if window else {})
     run_id = check_run_id(f"manual__{customer}__{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:4]}")
-    run = open_workflow(settings.load().airflow).start("train_customer_model", run_id, conf, note=reason)
+    note = run_note(reason, settings.load().console.url, run_id)
+    run = open_workflow(settings.load().airflow).start("train_customer_model", run_id, conf, note=note)
+    with _ledger() as ledger:
+        followed = ledger.follow_run(customer, str(conf["model"]), run_id)
     if as_json:
-        print(json.dumps({"run_id": run.run_id, "state": run.state, "url": run.url}))
-    else:
-        print(f"Run {run.run_id} is {run.state}: {run.url}")
+        print(json.dumps({"run_id": run.run_id, "state": run.state, "url": run.url, "followed": followed}))
+        return
+    print(f"Run {run.run_id} is {run.state}: {run.url}")
+    if followed:
+        print(f"Follow it with `roost why {customer}`; if it fails, an event says so (`roost events -f`).")
 
 
 def _publish(kind: str, customer: str, payload: Payload) -> Event:
@@ -104,13 +131,21 @@ def _publish(kind: str, customer: str, payload: Payload) -> Event:
     return event
 
 
-def _known(customer: str) -> Onboarding:
+@contextmanager
+def _ledger() -> Iterator[OnboardingLedger]:
     from roost.adapters.postgres import open_ledger
 
-    check_id(customer, "customer id")
     ledger = open_ledger(settings.load().database)
-    row = ledger.onboarding(customer)
-    ledger.close()
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _known(customer: str) -> Onboarding:
+    check_id(customer, "customer id")
+    with _ledger() as ledger:
+        row = ledger.onboarding(customer)
     if row is None:
         raise NotFound(f"customer {customer} is not known here: check the id, or `roost signup {customer}` first")
     return row

@@ -22,8 +22,12 @@ class OnboardingStage(StrEnum):
 
     #: The signup event is in; a training run is due.
     SIGNED_UP = "signed_up"
-    #: Airflow has the run.
+    #: Airflow has the run; it is looked at until it ends.
     TRAINING = "training"
+    #: The run succeeded. What becomes of its model is the rollout's to say.
+    TRAINED = "trained"
+    #: The run failed; `error` says where and why. A new run, or a signup, begins again.
+    FAILED = "failed"
     #: Airflow refused the run for good; `error` says why.
     REFUSED = "refused"
     #: The customer left; models are being retired.
@@ -42,8 +46,9 @@ class Onboarding:
     stage: OnboardingStage
     event_id: str
     signed_up_at: datetime
-    #: Deterministic: the same event gives the same Airflow run.
+    #: The run that is followed. Of a signup it is deterministic: the same event gives the same Airflow run.
     airflow_run_id: str
+    #: At starting a run or retiring in vain; of a run under way, how often it was looked at.
     attempts: int = 0
     next_attempt_at: datetime | None = None
     error: str | None = None
@@ -141,12 +146,27 @@ class OnboardingLedger(Protocol):
         """All rows, or those of one stage, by customer."""
 
     def due_onboardings(self, *, now: datetime, limit: int, lease_seconds: float) -> Sequence[Onboarding]:
-        """Rows that need an Airflow run (SIGNED_UP) or a retirement (LEAVING) and are not leased; leases them."""
+        """Rows that need something of Airflow, are due and are not leased; leases them.
+
+        Those that need a run (SIGNED_UP) or a retirement (LEAVING) come before those whose run is looked at (TRAINING).
+        """
+
+    def oldest_unanswered(self) -> datetime | None:
+        """When the longest waiting customer signed up; None where nobody waits.
+
+        Waits: SIGNED_UP, TRAINING or TRAINED, and no rollout received since then is answering or at an end.
+        """
 
     def set_onboarding(self, row: Onboarding) -> None:
         """Write stage, attempts, next attempt and error, and drop the lease.
 
-        Where another event has come since the row was read, that event stands: only the lease is dropped.
+        Where another event has come since the row was read, or another run, that stands: only the lease is dropped.
+        """
+
+    def follow_run(self, customer: str, model: str, run_id: str) -> bool:
+        """A run was started by hand: the row is TRAINING, and this is the run that it is about.
+
+        Returns whether it is; not where the customer has left, has another model, or waits for their signup's run.
         """
 
 
@@ -156,7 +176,8 @@ class RolloutLedger(Protocol):
     def receive(self, rollout: Rollout, *, event_id: str, events: Sequence[Event]) -> bool:
         """Insert a rollout in RECEIVED, with its first transition and its events.
 
-        Idempotent by event id and by (customer, model, digest). Returns whether it is new. Wakes the deployer.
+        Idempotent by event id and by (customer, model, digest). Returns whether it is new. Wakes the deployer. A
+        customer whose training had FAILED is TRAINED by it: the run was cleared, or another one came.
         """
 
     def rollout(self, rollout_id: str) -> Rollout:

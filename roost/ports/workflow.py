@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
+
+#: Under this name a task leaves the sentence that says why it failed, where the engine keeps its results.
+FAILURE_KEY: Final = "failure"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +20,15 @@ class WorkflowRun:
     conf: Mapping[str, object]
     #: Page of the run in the engine's own UI.
     url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskFailure:
+    """One task of a run that failed."""
+
+    task: str
+    #: What the task said of it. Empty where it could say nothing: killed, timed out, not importable.
+    reason: str
 
 
 class Workflow(Protocol):
@@ -32,3 +44,6 @@ class Workflow(Protocol):
 
     def run(self, dag: str, run_id: str) -> WorkflowRun | None:
         """The run, or None where there is none."""
+
+    def failures(self, dag: str, run_id: str) -> Sequence[TaskFailure]:
+        """The tasks of a run that failed, not those that were never reached; empty where there is no such run."""

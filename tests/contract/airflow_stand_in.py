@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 
 
 @dataclass
 class AirflowStandIn:
-    """Handler of an `httpx.MockTransport`."""
+    """Handler of an `httpx.MockTransport`; `served` puts it on a port."""
 
     tokens: int = 0
     expired: set[str] = field(default_factory=set)
@@ -19,6 +23,7 @@ class AirflowStandIn:
     import_errors: bool = False
     #: Status to answer everything with, as a proxy or a start-up does.
     broken: int | None = None
+    failed: dict[tuple[str, str], dict[str, str | None]] = field(default_factory=dict)
     bodies: list[dict[str, object]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -32,10 +37,32 @@ class AirflowStandIn:
         # As the path was sent: a run id's colon or plus may not be taken for a separator.
         parts = request.url.raw_path.decode().split("/")
         dag = parts[4]
+        if request.method == "GET" and len(parts) > 7:
+            return self._tasks(dag, parts[6:], dict(request.url.params))
         if request.method == "GET":
             found = self.runs.get((dag, httpx.URL(f"http://x/{parts[6]}").path[1:]))
             return httpx.Response(200, json=found) if found else httpx.Response(404, json={"detail": "not found"})
         return self._start(dag, json.loads(request.content))
+
+    def fail(self, dag: str, run_id: str, **reasons: str | None) -> None:
+        """Let a run fail by these tasks; one without a reason left none."""
+        self.runs[(dag, run_id)]["state"] = "failed"
+        self.failed[(dag, run_id)] = reasons
+
+    def _tasks(self, dag: str, parts: list[str], params: dict[str, str]) -> httpx.Response:
+        run_id = httpx.URL(f"http://x/{parts[0]}").path[1:]
+        missing = httpx.Response(404, json={"detail": "not found"})
+        if (dag, run_id) not in self.runs:
+            return missing
+        failed = self.failed.get((dag, run_id), {})
+        if len(parts) == 2:
+            rows = [{"task_id": task, "state": "failed", "map_index": -1} for task in failed]
+            others = [{"task_id": "publish", "state": "upstream_failed", "map_index": -1}]
+            return httpx.Response(
+                200, json={"task_instances": rows + (others if params != {"state": "failed"} else [])}
+            )
+        reason = failed.get(parts[2]) if parts[3:] == ["xcomEntries", "failure"] else None
+        return missing if reason is None else httpx.Response(200, json={"key": "failure", "value": reason})
 
     def _token(self, request: httpx.Request) -> httpx.Response:
         if request.method == "POST" and json.loads(request.content) != {"username": "ann", "password": "secret"}:
@@ -62,3 +89,33 @@ class AirflowStandIn:
             return httpx.Response(409, json={"detail": {"reason": "Unique constraint violation"}})
         self.runs[key] = {"dag_run_id": key[1], "dag_id": dag, "state": "queued", "conf": conf, "note": body["note"]}
         return httpx.Response(200, json=self.runs[key])
+
+
+@contextmanager
+def served(airflow: AirflowStandIn) -> Iterator[str]:
+    """The stand-in at an address of its own, for clients in other processes."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            url = f"http://{self.headers['Host']}{self.path}"
+            found = airflow(httpx.Request(self.command, url, headers=dict(self.headers), content=content))
+            self.send_response(found.status_code)
+            self.send_header("Content-Length", str(len(found.content)))
+            self.end_headers()
+            self.wfile.write(found.content)
+
+        do_GET = do_POST = answer  # noqa: N815 (the names are the server's)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the name is the server's)
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

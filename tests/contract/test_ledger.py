@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -108,6 +109,12 @@ def sign_up(ledger: Ledger, event_id: str = "s1", payload: CustomerSignedUp = SI
     return ledger.sign_up(event_id, payload, at=T0, run_id=f"signup__{event_id}")
 
 
+def stand(ledger: Ledger, stage: OnboardingStage, **fields: object) -> None:
+    """The only customer stands there now."""
+    [row] = ledger.customers()
+    ledger.set_onboarding(replace(row, stage=stage, **fields))  # type: ignore[arg-type]  # fields of the row
+
+
 class TestOnboarding:
     def test_a_signup_makes_a_row_that_is_due(self, ledger: Ledger) -> None:
         assert sign_up(ledger)
@@ -138,8 +145,6 @@ class TestOnboarding:
         assert ledger.due_onboardings(now=T0 + timedelta(seconds=10), limit=5, lease_seconds=10)
 
     def test_what_was_written_back_is_due_at_its_next_attempt(self, ledger: Ledger) -> None:
-        from dataclasses import replace
-
         sign_up(ledger)
         [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=100)
         later = T0 + timedelta(seconds=30)
@@ -148,15 +153,79 @@ class TestOnboarding:
         [again] = ledger.due_onboardings(now=later, limit=5, lease_seconds=1)
         assert (again.attempts, again.error) == (1, "Airflow is away")
 
-    def test_a_training_customer_is_not_due(self, ledger: Ledger) -> None:
-        from dataclasses import replace
-
+    def test_who_is_in_training_is_looked_at_after_those_who_wait_for_a_run(self, ledger: Ledger) -> None:
         sign_up(ledger)
-        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
-        ledger.set_onboarding(replace(row, stage=OnboardingStage.TRAINING))
-        assert not ledger.due_onboardings(now=T0 + timedelta(days=1), limit=5, lease_seconds=10)
+        stand(ledger, OnboardingStage.TRAINING)
+        sign_up(ledger, "s2", CustomerSignedUp(customer="zeta"))
+        found = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        assert [row.customer for row in found] == ["zeta", "acme"]
         assert [one.customer for one in ledger.customers(OnboardingStage.TRAINING)] == ["acme"]
-        assert not ledger.customers(OnboardingStage.SIGNED_UP)
+        assert [one.customer for one in ledger.customers(OnboardingStage.SIGNED_UP)] == ["zeta"]
+
+    @pytest.mark.parametrize("stage", [OnboardingStage.TRAINED, OnboardingStage.FAILED])
+    def test_whose_run_has_ended_is_not_due(self, ledger: Ledger, stage: OnboardingStage) -> None:
+        sign_up(ledger)
+        stand(ledger, stage, error="a task failed")
+        assert not ledger.due_onboardings(now=T0 + timedelta(days=1), limit=5, lease_seconds=10)
+        [row] = ledger.customers(stage)
+        assert (row.stage, row.error) == (stage, "a task failed")
+
+    @pytest.mark.parametrize(
+        ("stage", "again"),
+        [(OnboardingStage.TRAINED, False), (OnboardingStage.FAILED, True), (OnboardingStage.REFUSED, True)],
+    )
+    def test_a_signup_begins_again_where_there_is_no_model(
+        self, ledger: Ledger, stage: OnboardingStage, again: bool
+    ) -> None:
+        sign_up(ledger)
+        stand(ledger, stage, error="why")
+        assert sign_up(ledger, "s2") is again
+        [row] = ledger.customers()
+        assert (row.stage, row.event_id) == ((OnboardingStage.SIGNED_UP, "s2") if again else (stage, "s1"))
+
+    @pytest.mark.parametrize("stage", list(OnboardingStage))
+    def test_a_run_that_was_started_by_hand_is_followed(self, ledger: Ledger, stage: OnboardingStage) -> None:
+        sign_up(ledger)
+        stand(ledger, stage, error="why", attempts=3, next_attempt_at=T0 + timedelta(days=1))
+        follows = stage in {*OnboardingStage} - {
+            OnboardingStage.SIGNED_UP,
+            OnboardingStage.LEAVING,
+            OnboardingStage.GONE,
+        }
+        assert ledger.follow_run("acme", "default", "manual__1") is follows
+        [row] = ledger.customers()
+        if follows:
+            assert (row.stage, row.airflow_run_id, row.attempts) == (OnboardingStage.TRAINING, "manual__1", 0)
+            assert ledger.due_onboardings(now=T0, limit=5, lease_seconds=10) == [row]
+        else:
+            assert (row.stage, row.airflow_run_id, row.attempts) == (stage, "signup__s1", 3)
+
+    def test_a_run_of_another_model_or_of_nobody_is_not_followed(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        stand(ledger, OnboardingStage.FAILED)
+        assert not ledger.follow_run("acme", "fraud", "manual__1")
+        assert not ledger.follow_run("nobody", "default", "manual__1")
+
+    def test_what_became_of_a_run_does_not_overwrite_that_another_is_followed(self, ledger: Ledger) -> None:
+        """The worker looked at the failed run while an engineer started the next: that one was never looked at."""
+        sign_up(ledger)
+        stand(ledger, OnboardingStage.TRAINING)
+        [held] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        ledger.follow_run("acme", "default", "manual__1")
+        ledger.set_onboarding(replace(held, stage=OnboardingStage.FAILED))
+        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        assert (row.stage, row.airflow_run_id) == (OnboardingStage.TRAINING, "manual__1")
+
+    def test_a_model_that_comes_ends_a_failed_training(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        stand(ledger, OnboardingStage.FAILED, error="too few rows")
+        receive(ledger)
+        [row] = ledger.customers()
+        assert (row.stage, row.error) == (OnboardingStage.TRAINED, None)
+        stand(ledger, OnboardingStage.FAILED, error="too few rows")
+        receive(ledger, 2, model="fraud")
+        ledger.receive(a_rollout(1), event_id="again", events=[])
+        assert [row.stage for row in ledger.customers()] == [OnboardingStage.FAILED]
 
     def test_who_leaves_is_due_for_retirement_at_once_with_the_reason(self, ledger: Ledger) -> None:
         sign_up(ledger)
@@ -167,8 +236,6 @@ class TestOnboarding:
 
     def test_leaving_while_a_run_was_started_is_not_overwritten(self, ledger: Ledger) -> None:
         """The worker held the row from before the customer left; its late write made the offboarding vanish."""
-        from dataclasses import replace
-
         sign_up(ledger)
         [held] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
         ledger.offboard("o1", "acme", "left", at=T0)

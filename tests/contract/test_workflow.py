@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from roost.adapters.airflow import AirflowWorkflow, open_workflow
 from roost.adapters.in_memory.workflow import InMemoryWorkflow
 from roost.contracts.errors import Conflict, Permanent, WorkflowUnavailable
-from roost.ports.workflow import Workflow
+from roost.ports.workflow import TaskFailure, Workflow
 from roost.settings import AirflowSettings
 from tests.contract.airflow_stand_in import AirflowStandIn
 
@@ -81,6 +81,35 @@ def test_the_same_id_with_another_conf_is_a_conflict(workflow: Workflow, run_id:
 
 def test_an_unknown_run_is_none(workflow: Workflow, run_id: str) -> None:
     assert workflow.run(TRAIN, run_id) is None
+
+
+def test_a_run_that_is_unknown_or_has_not_failed_has_no_failures(workflow: Workflow, run_id: str) -> None:
+    assert list(workflow.failures(TRAIN, run_id)) == []
+    workflow.start(TRAIN, run_id, conf(), note="a test")
+    assert list(workflow.failures(TRAIN, run_id)) == []
+
+
+def test_a_failed_run_names_its_failed_tasks_and_what_they_said(run_id: str) -> None:
+    memory, airflow = InMemoryWorkflow(), AirflowStandIn()
+    kinds: list[tuple[Workflow, Callable[[], None]]] = [
+        (memory, lambda: memory.fail(TRAIN, run_id, "train_and_stage", "acme has 3 rows")),
+        (client(airflow), lambda: airflow.fail(TRAIN, run_id, train_and_stage="acme has 3 rows")),
+    ]
+    for workflow, fail in kinds:
+        workflow.start(TRAIN, run_id, conf(), note="a test")
+        fail()
+        assert workflow.failures(TRAIN, run_id) == [TaskFailure(task="train_and_stage", reason="acme has 3 rows")]
+        found = workflow.run(TRAIN, run_id)
+        assert found is not None
+        assert found.state == "failed"
+
+
+def test_a_task_that_left_no_reason_has_an_empty_one() -> None:
+    airflow = AirflowStandIn()
+    workflow = client(airflow)
+    workflow.start(TRAIN, "x", conf(), note="")
+    airflow.fail(TRAIN, "x", prepare=None)
+    assert workflow.failures(TRAIN, "x") == [TaskFailure(task="prepare", reason="")]
 
 
 @pytest.mark.parametrize("kind", ["memory", "port"])

@@ -41,7 +41,7 @@ def _leaving(row: Onboarding) -> Advice:
 def _before_rollout(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
     run = next(step for step in steps if step.key == "run")
     if run.state is StepState.FAILED:
-        sentence = "Read the run's log in Airflow, mend the cause, and train again."
+        sentence = "Mend the cause (the run's log in Airflow has more), and train again."
         return Advice(sentence=sentence, command=_train(evidence))
     if run.state is StepState.UNKNOWN:
         sentence = "See whether Airflow is up; the signup consumer goes on by itself once it is."
@@ -85,7 +85,10 @@ def _cancelled(evidence: Evidence) -> Advice:
     return Advice(sentence=sentence, command=_train(evidence))
 
 
-def _nothing(_evidence: Evidence) -> Advice:
+def _nothing(evidence: Evidence) -> Advice:
+    if evidence.failed_since is not None:
+        sentence = "What answered before still answers. Mend what failed the newest training run, and train again."
+        return Advice(sentence=sentence, command=_train(evidence))
     return Advice(sentence="Nothing to do.")
 
 

@@ -15,7 +15,7 @@ from roost.contracts.rollout import Rollout, Transition
 from roost.ports.ledger import Freeze, Onboarding, OnboardingStage, Quarantine, RolloutQuery
 from roost.ports.workflow import WorkflowRun
 
-_ON_THE_WAY: Final = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.REFUSED})
+_CAME: Final = frozenset(OnboardingStage) - {OnboardingStage.LEAVING, OnboardingStage.GONE}
 
 
 class UnknownCustomer(NotFound):
@@ -47,6 +47,14 @@ class Evidence:
     def name(self) -> str:
         """Served name."""
         return f"{self.customer}.{self.model}"
+
+    @property
+    def failed_since(self) -> str | None:
+        """Why a training run that is not the newest rollout's failed; None where none did."""
+        row, rollout = self.onboarding, self.rollout
+        if row is None or rollout is None or row.stage is not OnboardingStage.FAILED or row.model != rollout.model:
+            return None
+        return f"run {row.airflow_run_id} failed: {row.error or 'its log in Airflow says why'}"
 
     @property
     def run_id(self) -> str | None:
@@ -91,7 +99,7 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
 
 def _before_return(rollout: Rollout, onboarding: Onboarding | None) -> bool:
     """Whether the rollout ended before the customer signed up (again): then the new run is what counts."""
-    if onboarding is None or onboarding.model != rollout.model or onboarding.stage not in _ON_THE_WAY:
+    if onboarding is None or onboarding.model != rollout.model or onboarding.stage not in _CAME:
         return False
     return rollout.terminal and rollout.received_at < onboarding.signed_up_at
 

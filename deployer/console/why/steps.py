@@ -47,9 +47,14 @@ def run(evidence: Evidence) -> WhyStep:
         sentence = f"Training run {rollout.run_id} staged an artifact and said so."
         if rollout.facts.get("scope") == "cohort":
             sentence += " Their own data were too few: it is a cohort model."
+        if evidence.failed_since is not None:
+            sentence += f" Since then {evidence.failed_since}"
         return _step("run", "Training", StepState.DONE, sentence, at=rollout.trained_at, facts=facts)
     if row is not None and row.stage is OnboardingStage.REFUSED:
         sentence = f"Airflow refused the run: {row.error or 'it gave no reason'}"
+        return _step("run", "Training", StepState.FAILED, sentence, facts=facts)
+    if row is not None and row.stage is OnboardingStage.FAILED:
+        sentence = f"Training run {row.airflow_run_id} failed: {row.error or 'its log in Airflow says why.'}"
         return _step("run", "Training", StepState.FAILED, sentence, facts=facts)
     if row is not None and row.stage is OnboardingStage.SIGNED_UP:
         tries = f" {row.attempts} attempts so far; the last said: {row.error}" if row.error else ""

@@ -8,10 +8,14 @@ from datetime import datetime, timedelta
 
 from roost.adapters.in_memory.ledger_state import LedgerState
 from roost.contracts.events import CustomerSignedUp
+from roost.contracts.rollout import ANSWERED
 from roost.ports.ledger import Onboarding, OnboardingStage
 
-_UNDER_WAY = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING})
-_DUE = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.LEAVING})
+_UNDER_WAY = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.TRAINED})
+_DUE = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.LEAVING})
+_FOLLOWS = frozenset(
+    {OnboardingStage.TRAINING, OnboardingStage.TRAINED, OnboardingStage.FAILED, OnboardingStage.REFUSED}
+)
 
 
 class InMemoryOnboarding:
@@ -83,10 +87,21 @@ class InMemoryOnboarding:
         state = self._state
         with state.lock:
             due = [row for row in state.onboardings.values() if self._is_due(row, now)]
-            taken = sorted(due, key=lambda row: (row.signed_up_at, row.customer))[:limit]
+            taken = sorted(due, key=_order)[:limit]
             for row in taken:
                 state.onboarding_leases[row.customer] = now + timedelta(seconds=lease_seconds)
             return taken
+
+    def oldest_unanswered(self) -> datetime | None:
+        """The longest waiting signup."""
+        state = self._state
+        with state.lock:
+            waiting = (row for row in state.onboardings.values() if row.stage in _UNDER_WAY)
+            return min((row.signed_up_at for row in waiting if not self._is_answered(row)), default=None)
+
+    def _is_answered(self, row: Onboarding) -> bool:
+        own = (slot.rollout for slot in self._state.rollouts.values() if slot.rollout.customer == row.customer)
+        return any(one.phase in ANSWERED and one.received_at >= row.signed_up_at for one in own)
 
     def set_onboarding(self, row: Onboarding) -> None:
         """Write what became of it, and drop the lease."""
@@ -94,7 +109,7 @@ class InMemoryOnboarding:
         with state.lock:
             state.onboarding_leases.pop(row.customer, None)
             held = state.onboardings.get(row.customer)
-            if held is not None and held.event_id == row.event_id:
+            if held is not None and (held.event_id, held.airflow_run_id) == (row.event_id, row.airflow_run_id):
                 state.onboardings[row.customer] = replace(
                     held,
                     stage=row.stage,
@@ -103,7 +118,30 @@ class InMemoryOnboarding:
                     error=row.error,
                 )
 
+    def follow_run(self, customer: str, model: str, run_id: str) -> bool:
+        """The row is about this run from now on."""
+        state = self._state
+        with state.lock:
+            row = state.onboardings.get(customer)
+            if row is None or row.model != model or row.stage not in _FOLLOWS:
+                return False
+            state.onboardings[customer] = replace(
+                row,
+                stage=OnboardingStage.TRAINING,
+                airflow_run_id=run_id,
+                attempts=0,
+                next_attempt_at=None,
+                error=None,
+            )
+            state.onboarding_leases.pop(customer, None)
+            state.wake("onboarding")
+            return True
+
     def _is_due(self, row: Onboarding, now: datetime) -> bool:
         lease = self._state.onboarding_leases.get(row.customer)
         free = lease is None or lease <= now
         return row.stage in _DUE and free and (row.next_attempt_at is None or row.next_attempt_at <= now)
+
+
+def _order(row: Onboarding) -> tuple[bool, datetime, str]:
+    return row.stage is OnboardingStage.TRAINING, row.signed_up_at, row.customer

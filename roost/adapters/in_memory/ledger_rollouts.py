@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from roost.adapters.in_memory.ledger_state import LedgerState, RolloutSlot
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, NotFound
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout, Transition
-from roost.ports.ledger import Change, Quarantine, RolloutQuery
+from roost.ports.ledger import Change, OnboardingStage, Quarantine, RolloutQuery
 
 
 class InMemoryRollouts:
@@ -37,6 +38,9 @@ class InMemoryRollouts:
             state.rollouts[rollout.id] = RolloutSlot(
                 rollout=rollout, history=[first], due_at=state.clock.now(), changed=state.next_change()
             )
+            row = state.onboardings.get(rollout.customer)
+            if row is not None and (row.model, row.stage) == (rollout.model, OnboardingStage.FAILED):
+                state.onboardings[rollout.customer] = replace(row, stage=OnboardingStage.TRAINED, error=None)
             state.add_events(events)
             state.wake("rollouts")
             return True

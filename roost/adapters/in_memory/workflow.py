@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from roost.contracts.errors import Conflict, Permanent, WorkflowUnavailable
-from roost.ports.workflow import WorkflowRun
+from roost.ports.workflow import TaskFailure, WorkflowRun
 
 
 class InMemoryWorkflow:
@@ -19,6 +19,7 @@ class InMemoryWorkflow:
         self.refuses: dict[str, str] = {}
         self.runs: dict[tuple[str, str], WorkflowRun] = {}
         self.notes: dict[tuple[str, str], str] = {}
+        self.failed: dict[tuple[str, str], list[TaskFailure]] = {}
         self._lock = threading.Lock()
 
     def start(self, dag: str, run_id: str, conf: Mapping[str, object], *, note: str) -> WorkflowRun:
@@ -42,10 +43,22 @@ class InMemoryWorkflow:
         with self._lock:
             return self.runs.get((dag, run_id))
 
+    def failures(self, dag: str, run_id: str) -> Sequence[TaskFailure]:
+        """The tasks of the run that failed."""
+        self._check()
+        with self._lock:
+            return list(self.failed.get((dag, run_id), []))
+
     def finish(self, dag: str, run_id: str, state: str) -> None:
         """Let a run end as ``success`` or ``failed``."""
         with self._lock:
             self.runs[(dag, run_id)] = replace(self.runs[(dag, run_id)], state=state)
+
+    def fail(self, dag: str, run_id: str, task: str, reason: str = "") -> None:
+        """Let a run fail, by that task and with what it said."""
+        self.finish(dag, run_id, "failed")
+        with self._lock:
+            self.failed[(dag, run_id)] = [TaskFailure(task=task, reason=reason)]
 
     def _check(self) -> None:
         if not self.reachable:

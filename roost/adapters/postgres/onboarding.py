@@ -10,6 +10,7 @@ from roost.adapters.postgres.database import Database
 from roost.adapters.postgres.outbox import first_time, notify
 from roost.adapters.postgres.rows import onboarding_of
 from roost.contracts.events import CustomerSignedUp
+from roost.contracts.rollout import ANSWERED
 from roost.ports.ledger import Onboarding, OnboardingStage
 
 _SIGN_UP: Final = """
@@ -19,7 +20,7 @@ ON CONFLICT (customer) DO UPDATE SET
     model = excluded.model, name = excluded.name, stage = excluded.stage, event_id = excluded.event_id,
     signed_up_at = excluded.signed_up_at, airflow_run_id = excluded.airflow_run_id,
     attempts = 0, next_attempt_at = NULL, error = NULL, reason = '', lease_until = NULL
-WHERE NOT (onboardings.stage IN ('signed_up', 'training') AND onboardings.model = excluded.model)
+WHERE NOT (onboardings.stage IN ('signed_up', 'training', 'trained') AND onboardings.model = excluded.model)
 """
 _OFFBOARD: Final = """
 UPDATE onboardings SET stage = 'leaving', event_id = %(event_id)s, reason = %(reason)s, left_at = %(at)s,
@@ -30,19 +31,30 @@ _DUE: Final = """
 UPDATE onboardings SET lease_until = %(until)s
 WHERE customer IN (
     SELECT customer FROM onboardings
-    WHERE stage IN ('signed_up', 'leaving')
+    WHERE stage IN ('signed_up', 'training', 'leaving')
       AND (lease_until IS NULL OR lease_until <= %(now)s)
       AND (next_attempt_at IS NULL OR next_attempt_at <= %(now)s)
-    ORDER BY signed_up_at, customer
+    ORDER BY stage = 'training', signed_up_at, customer
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED)
 RETURNING *
 """
-# The event id is the fence: a customer who left, or came back, meanwhile keeps that.
+# Event and run are the fence: a customer who left, came back, or is trained by another run meanwhile keeps that.
 _SET: Final = """
 UPDATE onboardings SET stage = %(stage)s, attempts = %(attempts)s, next_attempt_at = %(next_attempt_at)s,
     error = %(error)s, lease_until = NULL
-WHERE customer = %(customer)s AND event_id = %(event_id)s
+WHERE customer = %(customer)s AND event_id = %(event_id)s AND airflow_run_id = %(run_id)s
+"""
+_OLDEST: Final = """
+SELECT min(signed_up_at) AS oldest FROM onboardings
+WHERE stage IN ('signed_up', 'training', 'trained') AND NOT EXISTS (
+    SELECT 1 FROM rollouts
+    WHERE rollouts.customer = onboardings.customer AND phase = ANY(%(answered)s) AND received_at >= signed_up_at)
+"""
+_FOLLOW: Final = """
+UPDATE onboardings SET stage = 'training', airflow_run_id = %(run_id)s, attempts = 0, next_attempt_at = NULL,
+    error = NULL, lease_until = NULL
+WHERE customer = %(customer)s AND model = %(model)s AND stage IN ('training', 'trained', 'failed', 'refused')
 """
 _DROP: Final = "UPDATE onboardings SET lease_until = NULL WHERE customer = %(customer)s"
 
@@ -82,13 +94,21 @@ class PostgresOnboarding:
         values = {"now": now, "until": now + timedelta(seconds=lease_seconds), "limit": limit}
         with self._database.transaction() as cursor:
             rows = [onboarding_of(row) for row in cursor.execute(_DUE, values)]
-        return sorted(rows, key=lambda row: (row.signed_up_at, row.customer))
+        return sorted(rows, key=lambda row: (row.stage is OnboardingStage.TRAINING, row.signed_up_at, row.customer))
+
+    def oldest_unanswered(self) -> datetime | None:
+        """The longest waiting signup."""
+        with self._database.transaction() as cursor:
+            row = cursor.execute(_OLDEST, {"answered": sorted(ANSWERED)}).fetchone()
+            oldest: datetime | None = row["oldest"] if row else None
+            return oldest
 
     def set_onboarding(self, row: Onboarding) -> None:
         """Write what became of it, and drop the lease."""
         values = {
             "customer": row.customer,
             "event_id": row.event_id,
+            "run_id": row.airflow_run_id,
             "stage": row.stage.value,
             "attempts": row.attempts,
             "next_attempt_at": row.next_attempt_at,
@@ -98,6 +118,15 @@ class PostgresOnboarding:
             cursor.execute(_SET, values)
             if cursor.rowcount == 0:
                 cursor.execute(_DROP, values)
+
+    def follow_run(self, customer: str, model: str, run_id: str) -> bool:
+        """The row is about this run from now on."""
+        with self._database.transaction() as cursor:
+            cursor.execute(_FOLLOW, {"customer": customer, "model": model, "run_id": run_id})
+            if cursor.rowcount == 0:
+                return False
+            notify(cursor, "onboarding")
+            return True
 
     def _take_in(self, statement: str, event_id: str, values: dict[str, object]) -> bool:
         with self._database.transaction() as cursor:

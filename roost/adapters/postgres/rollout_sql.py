@@ -18,6 +18,11 @@ VALUES (%(id)s, %(customer)s, %(model)s, %(pool)s, %(phase)s, %(run_id)s, %(dige
 ON CONFLICT DO NOTHING
 """
 
+# Whose training had failed has a model now: the run was cleared, or another one came.
+TRAINED: Final = """
+UPDATE onboardings SET stage = 'trained', error = NULL WHERE customer = %s AND model = %s AND stage = 'failed'
+"""
+
 # Identity (customer, model, digest, run) is never written again.
 UPDATE: Final = """
 UPDATE rollouts SET pool = %(pool)s, phase = %(phase)s, entered_at = %(entered_at)s, deadline = %(deadline)s,

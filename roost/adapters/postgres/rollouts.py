@@ -46,6 +46,7 @@ class PostgresRollouts:
             if cursor.rowcount == 0:
                 return False
             cursor.execute(INSERT_TRANSITION, transition_values(first))
+            cursor.execute(sql.TRAINED, [rollout.customer, rollout.model])
             notify(cursor, "rollouts")
             append(cursor, events)
             return True

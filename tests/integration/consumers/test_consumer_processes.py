@@ -28,13 +28,15 @@ from roost.contracts.events import (
     CustomerSignedUp,
     DeployCommand,
     ModelReady,
+    OperationReported,
     Payload,
     Topic,
 )
 from roost.ports.event_bus import topics
-from roost.ports.ledger import RolloutQuery
+from roost.ports.ledger import OnboardingStage, RolloutQuery
 from roost.settings import DatabaseSettings
 from tests.brokers import BrokerProcess
+from tests.contract.airflow_stand_in import AirflowStandIn, served
 
 pytestmark = pytest.mark.integration
 
@@ -139,6 +141,39 @@ def test_a_signup_by_command_becomes_a_row_while_airflow_is_away(world: World) -
     eventually(lambda: consumer.ready().get("ready"))
     consumer.process.send_signal(signal.SIGTERM)
     assert consumer.process.wait(20) == 0
+
+
+def test_a_training_that_fails_is_told_and_another_is_followed(world: World) -> None:
+    """A row stayed in training for ever, and only Airflow knew that the run had failed."""
+    airflow = AirflowStandIn()
+    with served(airflow) as url:
+        world.environment |= {
+            "ROOST_AIRFLOW__URL": url, "ROOST_AIRFLOW__USERNAME": "ann", "ROOST_AIRFLOW__PASSWORD": "secret",
+            "ROOST_CONSOLE__URL": "http://console.test", "COLUMNS": "400",
+        }  # fmt: skip
+        consumer = world.consume("signups")
+        assert world.roost("signup", "acme", "--name", "Acme Air").returncode == 0
+        eventually(lambda: airflow.runs)
+        [(dag, run_id)] = airflow.runs
+        assert f"http://console.test/rollouts?run_id={run_id}" in str(airflow.runs[(dag, run_id)]["note"])
+        airflow.fail(dag, run_id, train_and_stage="acme has 3 rows, and 500 are needed")
+        eventually(lambda: world.ledger.customers(OnboardingStage.FAILED))
+        [told] = [row.event.data for row in world.ledger.unpublished(9)]
+        assert isinstance(told, OperationReported)
+        assert told.what == "customer.training.failed"
+        printed = world.roost("customers").stdout
+        assert "training failed" in printed
+        assert (
+            "task train_and_stage failed: acme has 3 rows, and 500 are needed; mend it, then `roost train acme"
+            in printed
+        )
+        again = json.loads(world.roost("train", "acme", "--reason", "mended", "--json").stdout)
+        assert again["followed"]
+        [row] = world.ledger.customers()
+        assert (row.stage, row.airflow_run_id) == (OnboardingStage.TRAINING, again["run_id"])
+        assert [one["stage"] for one in json.loads(world.roost("customers", "--json").stdout)] == ["training"]
+        consumer.process.send_signal(signal.SIGTERM)
+        assert consumer.process.wait(20) == 0
 
 
 def test_poison_is_listed_shown_and_replayed_once_it_can_be_handled(world: World) -> None:

@@ -42,6 +42,7 @@ def airflow_environment(tmp_path_factory: pytest.TempPathFactory, storage: Stora
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
         "PYTHONPATH": str(ROOT),
         "ROOST_STORAGE__ENDPOINT": storage.endpoint or "",
         "ROOST_STORAGE__BUCKET": storage.bucket,

@@ -36,16 +36,40 @@ def run(dag_id: str, conf: str) -> dict[str, Any]:
         values = session.query(XComModel).filter(XComModel.run_id == ended.run_id).all()
         others = session.query(DagRun).filter(DagRun.run_id != ended.run_id).all()
         return {
+            "run_id": ended.run_id,
             "state": str(ended.state),
             "tasks": {task.task_id: str(task.state) for task in ended.get_task_instances()},
             "xcoms": {f"{value.task_id}.{value.key}": XComModel.deserialize_value(value) for value in values},
             "started": {
-                other.run_id: {"conf": other.conf, "after": other.run_after.isoformat()}
+                other.run_id: {"conf": other.conf, "after": other.run_after.isoformat(), "note": other.note}
                 for other in others
                 if other.dag_id != dag_id
             },
         }
 
 
+def seen(dag_id: str, conf: str) -> dict[str, Any]:
+    """Run it; then what Roost's own client reads of the run through Airflow's API."""
+    from airflow.api_fastapi.app import create_app
+    from fastapi.testclient import TestClient
+
+    from roost.adapters.airflow import AirflowWorkflow
+    from roost.settings import AirflowSettings
+
+    ended = run(dag_id, conf)
+    with TestClient(create_app()) as client:
+        workflow = AirflowWorkflow(AirflowSettings(url="http://testserver"), client)
+        found = workflow.run(dag_id, ended["run_id"])
+        failures = workflow.failures(dag_id, ended["run_id"])
+        nobody = workflow.failures(dag_id, "no-such-run")
+    return {
+        **ended,
+        "seen": None if found is None else found.state,
+        "failures": {failure.task: failure.reason for failure in failures},
+        "nobody": list(nobody),
+    }
+
+
 if __name__ == "__main__":
-    print("\n" + json.dumps(folder() if sys.argv[1] == "folder" else run(*sys.argv[1:]), default=str))
+    asked = {"folder": folder, "seen": seen}.get(sys.argv[1])
+    print("\n" + json.dumps(asked(*sys.argv[2:]) if asked else run(*sys.argv[1:]), default=str))

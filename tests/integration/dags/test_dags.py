@@ -78,8 +78,12 @@ def test_training_stages_publishes_and_links_to_its_rollout(
 
 
 def test_a_customer_without_data_fails_at_once_and_is_not_retried(in_airflow: InAirflow) -> None:
-    ended = in_airflow("train_customer_model", json.dumps({"customer_id": "zz"}))
-    assert ended["state"] == "failed"
+    ended = in_airflow("seen", "train_customer_model", json.dumps({"customer_id": "zz"}))
+    assert (ended["state"], ended["seen"]) == ("failed", "failed")
+    # What the consumer that follows the run reads through Airflow's API.
+    assert list(ended["failures"]) == ["train_and_stage"]
+    assert "zz" in ended["failures"]["train_and_stage"]
+    assert ended["nobody"] == []
     assert ended["tasks"] == {"prepare": "success", "train_and_stage": "failed", "publish": "upstream_failed"}
 
 
@@ -94,6 +98,7 @@ def test_who_is_due_gets_a_run_each_named_by_customer_and_wave(in_airflow: InAir
     started = {name: run for name, run in ended["started"].items() if name.endswith("__w7")}
     assert set(started) == {"retrain__dl__w7", "retrain__ua__w7"}
     assert started["retrain__ua__w7"]["conf"]["wave_id"] == "w7"
+    assert "http://console.test:8088/rollouts?run_id=retrain__ua__w7" in started["retrain__ua__w7"]["note"]
     first, second = (datetime.fromisoformat(started[f"retrain__{name}__w7"]["after"]) for name in ("dl", "ua"))
     assert second - first == timedelta(minutes=30)
     again = in_airflow("retrain_due_customers", conf)

@@ -179,6 +179,28 @@ def test_a_run_that_airflow_refused_carries_airflows_words():
     assert "unknown model kind" in sentence(answer, "run")
 
 
+def test_a_run_that_failed_is_told_with_its_reason():
+    world = World.empty(ManualClock())
+    world.sign_up("ua", 0, OnboardingStage.FAILED, error="task train_and_stage failed: ua has 3 rows")
+    answer = why(world, "ua")
+    assert state(answer, "run") is StepState.FAILED
+    assert "ua has 3 rows" in sentence(answer, "run")
+    assert (answer.next.command or "").startswith("roost train ua")
+
+
+def test_a_later_run_that_failed_is_told_beside_what_answers(world: World):
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    world.ledger.follow_run("ua", "default", "manual__2")
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    world.ledger.set_onboarding(replace(row, stage=OnboardingStage.FAILED, error="task prepare failed: no data"))
+    answer = why(world, "ua")
+    assert answer.serving
+    assert "Since then run manual__2 failed: task prepare failed: no data" in sentence(answer, "run")
+    assert (answer.next.command or "").startswith("roost train ua")
+
+
 def test_a_signup_that_airflow_has_not_taken_yet_waits_with_its_attempts():
     world = World.empty(ManualClock())
     world.sign_up("ua", 0, OnboardingStage.SIGNED_UP, error="connection refused", attempts=3)

@@ -6,11 +6,13 @@ import threading
 
 import pytest
 
+from consumers.models import received
 from consumers.onboarding import RETIRE_DAG, TRAIN_DAG, Worker
 from roost.adapters.in_memory.workflow import InMemoryWorkflow
 from roost.contracts.events import CustomerSignedUp, OperationReported
 from roost.ports.ledger import Onboarding, OnboardingStage
-from tests.unit.consumers.conftest import T0, World
+from tests.unit.consumers.conftest import PLACE, T0, World
+from tests.unit.consumers.test_models import ready
 
 
 @pytest.fixture
@@ -42,6 +44,7 @@ def test_a_signup_starts_its_run_with_the_params_of_the_dag(
     run = workflow.runs[(TRAIN_DAG, "signup__acme__1")]
     assert run.conf == {"customer_id": "acme", "model": "default", "reason": "signup"}
     assert row(world).stage is OnboardingStage.TRAINING
+    # It is looked at again, and not at once.
     assert worker.step() == 0
 
 
@@ -78,9 +81,8 @@ def test_what_airflow_refuses_for_good_is_told_once(world: World, worker: Worker
     worker.step()
     assert row(world).stage is OnboardingStage.REFUSED
     assert "not one of the choices" in (row(world).error or "")
-    [told] = world.ledger.unpublished(10)
-    assert isinstance(told.event.data, OperationReported)
-    assert (told.event.data.what, told.event.subject) == ("customer.onboarding.refused", "acme")
+    [report] = told(world)
+    assert (report.what, report.customer) == ("customer.onboarding.refused", "acme")
 
 
 def test_a_run_of_that_id_with_another_conf_is_refused_and_told(
@@ -102,6 +104,114 @@ def test_a_run_that_was_started_before_a_crash_is_found_again(
     assert (row(world).stage, len(workflow.runs)) == (OnboardingStage.TRAINING, 1)
 
 
+def told(world: World) -> list[OperationReported]:
+    found = [row.event.data for row in world.ledger.unpublished(99)]
+    return [data for data in found if isinstance(data, OperationReported)]
+
+
+def test_a_run_is_looked_at_ever_more_seldom_until_it_succeeds(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    worker.step()
+    looks = 0
+    for _ in range(3600):
+        world.clock.advance(1)
+        looks += worker.step()
+    assert 60 < looks < 90
+    assert row(world).stage is OnboardingStage.TRAINING
+    workflow.finish(TRAIN_DAG, "signup__acme__1", "success")
+    world.clock.advance(60)
+    worker.step()
+    assert (row(world).stage, row(world).error, told(world)) == (OnboardingStage.TRAINED, None, [])
+    world.clock.advance(3600)
+    assert worker.step() == 0
+
+
+def test_a_run_that_fails_is_told_once_with_task_reason_and_what_to_do(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    worker.step()
+    workflow.fail(TRAIN_DAG, "signup__acme__1", "train_and_stage", "acme has 3 rows, and 500 are needed.")
+    failed = row(world)
+    for _ in range(3):
+        world.clock.advance(60)
+        worker.step()
+        # As after a crash between the report and the row.
+        world.ledger.follow_run("acme", "default", failed.airflow_run_id)
+    assert worker.step() == 1
+    assert row(world).stage is OnboardingStage.FAILED
+    assert row(world).error == "task train_and_stage failed: acme has 3 rows, and 500 are needed."
+    [report] = told(world)
+    assert (report.what, report.customer) == ("customer.training.failed", "acme")
+    assert report.reason == (
+        "Training run signup__acme__1 of acme failed: task train_and_stage failed: acme has 3 rows, and 500 are "
+        'needed. Mend the cause, then `roost train acme --reason "…"`.'
+    )
+    assert report.facts["url"] == "memory://train_customer_model/signup__acme__1"
+
+
+def test_each_run_that_fails_is_told(world: World, worker: Worker, workflow: InMemoryWorkflow) -> None:
+    sign_up(world)
+    worker.step()
+    workflow.fail(TRAIN_DAG, "signup__acme__1", "prepare")
+    world.clock.advance(60)
+    worker.step()
+    workflow.start(TRAIN_DAG, "manual__1", {}, note="")
+    world.ledger.follow_run("acme", "default", "manual__1")
+    assert worker.step() == 1
+    assert row(world).stage is OnboardingStage.TRAINING
+    workflow.finish(TRAIN_DAG, "manual__1", "failed")
+    world.clock.advance(60)
+    worker.step()
+    assert [report.facts["run_id"] for report in told(world)] == ["signup__acme__1", "manual__1"]
+    assert "left no reason" in told(world)[0].reason
+    assert "no task of it failed" in told(world)[1].reason
+
+
+def test_while_airflow_is_away_a_run_is_neither_failed_nor_done(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    sign_up(world)
+    worker.step()
+    workflow.reachable = False
+    for _ in range(5):
+        world.clock.advance(61)
+        worker.step()
+    assert row(world).stage is OnboardingStage.TRAINING
+    assert "does not answer" in (row(world).error or "")
+    workflow.reachable = True
+    workflow.finish(TRAIN_DAG, "signup__acme__1", "success")
+    world.clock.advance(61)
+    worker.step()
+    assert (row(world).stage, row(world).error) == (OnboardingStage.TRAINED, None)
+
+
+def test_a_run_that_airflow_forgot_counts_by_what_it_brought(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    for customer in ("acme", "zeta"):
+        sign_up(world, customer)
+    worker.step()
+    announced = ready(run_id="signup__acme__1", artifact_uri="gs://roost/staging/acme/default/signup__acme__1/")
+    rollout = received(announced, PLACE, world.clock)
+    world.ledger.receive(rollout, event_id="r", events=[])
+    workflow.runs.clear()
+    world.clock.advance(60)
+    worker.step()
+    assert row(world).stage is OnboardingStage.TRAINED
+    assert row(world, "zeta").stage is OnboardingStage.FAILED
+    assert "no such run" in told(world)[0].reason
+
+
+def test_the_runs_note_says_why_and_where_its_rollout_is(world: World, workflow: InMemoryWorkflow) -> None:
+    sign_up(world)
+    Worker(ledger=world.ledger, workflow=workflow, clock=world.clock, console_url="http://console").step()
+    note = workflow.notes[(TRAIN_DAG, "signup__acme__1")]
+    assert note == "Acme signed up.\n\n[Its rollout](http://console/rollouts?run_id=signup__acme__1)"
+
+
 def test_who_leaves_is_gone_when_the_retirement_has_succeeded(
     world: World, worker: Worker, workflow: InMemoryWorkflow
 ) -> None:
@@ -116,7 +226,7 @@ def test_who_leaves_is_gone_when_the_retirement_has_succeeded(
     world.clock.advance(10)
     worker.step()
     assert row(world).stage is OnboardingStage.GONE
-    assert [told.event.data.what for told in world.ledger.unpublished(9)] == ["customer.gone"]  # type: ignore[union-attr]
+    assert [report.what for report in told(world)] == ["customer.gone"]
 
 
 def test_who_leaves_goes_on_leaving_while_airflow_refuses_the_retirement(

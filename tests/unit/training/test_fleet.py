@@ -53,7 +53,7 @@ def test_a_pool_that_serves_nothing_has_nothing_due() -> None:
 
 def test_runs_are_named_by_customer_and_wave_and_spread_over_time(store: InMemoryObjectStore) -> None:
     wave = Wave(older_than=timedelta(0), limit=2, spread=timedelta(hours=1), label="20260301")
-    started = runs(due(store, canary_pool="canary", before=NOW), wave, now=NOW)
+    started = runs(due(store, canary_pool="canary", before=NOW), wave, now=NOW, console="http://console")
     assert [run["trigger_run_id"] for run in started] == ["retrain__dl__20260301", "retrain__ua__20260301"]
     assert [run["run_after"] for run in started] == ["2026-03-01T00:00:00+00:00", "2026-03-01T00:30:00+00:00"]
     assert started[0]["conf"] == {
@@ -62,6 +62,10 @@ def test_runs_are_named_by_customer_and_wave_and_spread_over_time(store: InMemor
         "reason": "scheduled retraining: the live model was trained 2026-02-09",
         "wave_id": "20260301",
     }
+    assert started[0]["note"] == (
+        "Scheduled retraining: the live model was trained 2026-02-09.\n\n"
+        "[Its rollout](http://console/rollouts?run_id=retrain__dl__20260301)"
+    )
     assert all(check_run_id(str(run["trigger_run_id"])) for run in started)
 
 

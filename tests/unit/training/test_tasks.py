@@ -53,8 +53,3 @@ def test_params_become_an_order() -> None:
 def test_a_wrong_param_is_final_and_named(params: dict[str, object], named: str) -> None:
     with pytest.raises(Permanent, match=named):
         tasks.prepare(params, "r")
-
-
-def test_the_page_of_a_run_is_the_consoles() -> None:
-    page = tasks.rollout_page("http://console:8088/", "manual__1+00~2")
-    assert page == "http://console:8088/rollouts?run_id=manual__1%2B00~2"

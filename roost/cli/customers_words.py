@@ -1,0 +1,44 @@
+"""How `roost customers` prints: each stage in words for a stranger, and what to do about it. No decisions here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from roost.ports.ledger import Onboarding, OnboardingStage
+
+_WORDS: Final = {
+    OnboardingStage.SIGNED_UP: ("signed up", "cyan", "waits for its training run"),
+    OnboardingStage.TRAINING: ("training", "cyan", "run {run} is under way"),
+    OnboardingStage.TRAINED: ("trained", "green", "`roost why {customer}` says what became of the model"),
+    OnboardingStage.FAILED: ("training failed", "red", 'mend it, then `roost train {customer} --reason "…"`'),
+    OnboardingStage.REFUSED: ("refused", "red", 'mend it, then `roost train {customer} --reason "…"`'),
+    OnboardingStage.LEAVING: ("leaving", "yellow", "models are being retired"),
+    OnboardingStage.GONE: ("gone", "dim", "models are deleted; `roost signup {customer}` begins anew"),
+}
+
+
+def table(rows: Sequence[Onboarding]) -> None:
+    """One line a customer, by customer."""
+    # Where nobody looks, nothing is cut: the table is as wide as it must be.
+    out = Console() if sys.stdout.isatty() else Console(width=400)
+    found = Table(box=None, pad_edge=False)
+    for name in ("customer", "name", "stage", "signed up"):
+        found.add_column(name, no_wrap=True)
+    found.add_column("what is to know")
+    for row in rows:
+        words, colour, then = _WORDS[row.stage]
+        customer = row.customer if row.model == "default" else f"{row.customer}.{row.model}"
+        at = row.signed_up_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        found.add_row(customer, row.name or "–", Text(words, style=colour), at, Text(_said(row, then)))
+    out.print(found)
+
+
+def _said(row: Onboarding, then: str) -> str:
+    advice = then.format(customer=row.customer, run=row.airflow_run_id)
+    return f"{row.error.rstrip('.')}; {advice}" if row.error else advice

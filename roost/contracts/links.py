@@ -1,0 +1,18 @@
+"""Addresses of the console's pages, for whoever points there: events, notes of runs, operator links. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+
+def rollouts_of_run(console: str, run_id: str) -> str:
+    """Page of the rollouts that a training run led to."""
+    return f"{console.rstrip('/')}/rollouts?{urlencode({'run_id': run_id})}"
+
+
+def run_note(text: str, console: str, run_id: str) -> str:
+    """What stands at a training run in the workflow engine: why it runs, and where its rollout is to be seen.
+
+    The page's address follows from the run's id, so that it can be given before there is a rollout.
+    """
+    return f"{text}\n\n[Its rollout]({rollouts_of_run(console, run_id)})" if console else text
