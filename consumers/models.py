@@ -11,15 +11,20 @@ from typing import Final
 from consumers.loop import Handler, identity
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import InvalidEvent
-from roost.contracts.events import DeployCommand, ModelReady, RolloutChanged, rollout_type
+from roost.contracts.events import DeployCommand, ModelReady
 from roost.contracts.ids import rollout_id, staging_prefix
-from roost.contracts.rollout import Phase, Rollout
+from roost.contracts.rollout import Phase, Rollout, Transition
+from roost.contracts.rollout_events import transition_event
 from roost.ports.clock import Clock
 from roost.ports.ledger import CommandLedger, OnboardingLedger, OnboardingStage, RolloutLedger
 
 log = logging.getLogger(__name__)
 
-#: A clock may be wrong; a model trained next week would make every later one look old.
+_SOURCE: Final = "roost/model-consumer"
+#: Clocks that are kept right differ by seconds. One that is further ahead counts as having trained when its event came:
+#: the newer of two models is known by `trained_at`, and until that hour had come, every later one would look older.
+_AHEAD: Final = timedelta(minutes=5)
+#: What no clock is wrong by is not a date of training at all.
 _FUTURE: Final = timedelta(days=1)
 
 
@@ -39,7 +44,8 @@ def ready_handler(rollouts: RolloutLedger, customers: OnboardingLedger, place: P
             raise InvalidEvent(f"{event.type} announces no model")
         rollout = received(event.data, place, clock)
         _still_a_customer(customers, event.data.customer)
-        new = rollouts.receive(rollout, event_id=identity(event), events=[_told(rollout, event.traceparent)])
+        told = transition_event(rollout, Transition.first(rollout), source=_SOURCE, traceparent=event.traceparent)
+        new = rollouts.receive(rollout, event_id=identity(event), events=[told])
         if new:
             facts = {"action": "received", "rollout_id": rollout.id, "customer": rollout.customer}
             log.info("%s: run %s is ready", rollout.name, rollout.run_id, extra={**facts, "model": rollout.model})
@@ -88,7 +94,7 @@ def received(ready: ModelReady, place: Place, clock: Clock) -> Rollout:
         run_id=ready.run_id,
         digest=ready.artifact_digest,
         artifact_uri=ready.artifact_uri,
-        trained_at=ready.trained_at,
+        trained_at=ready.trained_at if ready.trained_at <= now + _AHEAD else now,
         received_at=now,
         entered_at=now,
         reason=f"Training run {ready.run_id} staged a model.",
@@ -104,28 +110,3 @@ def _still_a_customer(customers: OnboardingLedger, customer: str) -> None:
             f"customer {customer} has left, so no model of theirs is deployed; if they are back: `roost signup "
             f"{customer}`, then `roost dead-letters replay`"
         )
-
-
-def _told(rollout: Rollout, traceparent: str | None) -> Event:
-    return Event(
-        id=f"{rollout.id}-1",
-        type=rollout_type(Phase.RECEIVED),
-        source="roost/model-consumer",
-        subject=rollout.customer,
-        time=rollout.received_at,
-        data=RolloutChanged(
-            rollout_id=rollout.id,
-            customer=rollout.customer,
-            model=rollout.model,
-            pool=rollout.pool,
-            version=rollout.version,
-            digest=rollout.digest,
-            run_id=rollout.run_id,
-            sequence=1,
-            before=None,
-            after=Phase.RECEIVED,
-            actor="consumer",
-            reason=rollout.reason,
-        ),
-        traceparent=traceparent,
-    )

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,15 +16,13 @@ from typing import Final
 from deployer.domain.wording import keepable
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict
-from roost.contracts.events import RolloutChanged, rollout_type
 from roost.contracts.policy import Rules
 from roost.contracts.rollout import Phase, Rollout, Transition
+from roost.contracts.rollout_events import transition_event
 
 #: Who acts where no person does.
 DEPLOYER: Final = "deployer"
 SOURCE: Final = "roost/deployer"
-
-_EVENT_IDS: Final = uuid.UUID("6f1c7a0e-6f0b-5d52-9a3e-0f5f2a2f7f11")
 
 #: Phase to those that may follow. One look-up decides every transition in Roost.
 TABLE: Final[Mapping[Phase, frozenset[Phase]]] = {
@@ -104,35 +101,8 @@ def transition(rollout: Rollout, after: Phase, cause: Cause, **fields: object) -
         reason=reason,
         facts=dict(cause.facts),
     )
-    return Step(before=rollout, after=moved, transition=line, event=event_of(moved, line, cause.evidence))
-
-
-def event_of(rollout: Rollout, line: Transition, evidence: str | None = None) -> Event:
-    """The one event of a transition. Its id follows from rollout and sequence, so a repeated step repeats the id."""
-    payload = RolloutChanged(
-        rollout_id=rollout.id,
-        customer=rollout.customer,
-        model=rollout.model,
-        pool=rollout.pool,
-        version=rollout.version,
-        digest=rollout.digest,
-        run_id=rollout.run_id,
-        sequence=line.sequence,
-        before=line.before,
-        after=line.after,
-        actor=line.actor,
-        reason=line.reason,
-        evidence=evidence,
-        facts=dict(line.facts),
-    )
-    return Event(
-        id=str(uuid.uuid5(_EVENT_IDS, f"{rollout.id}/{line.sequence}")),
-        type=rollout_type(line.after),
-        source=SOURCE,
-        subject=rollout.customer,
-        time=line.at,
-        data=payload,
-    )
+    event = transition_event(moved, line, source=SOURCE, evidence=cause.evidence)
+    return Step(before=rollout, after=moved, transition=line, event=event)
 
 
 def deadline(phase: Phase, entered_at: datetime, rules: Rules) -> datetime | None:

@@ -122,3 +122,16 @@ class Transition(Frozen):
     reason: str
     #: Numbers worth keeping: seconds per step, generation, skew.
     facts: dict[str, object] = Field(default_factory=dict)
+
+    @classmethod
+    def first(cls, rollout: Rollout) -> Transition:
+        """The line with which a rollout's history begins: it was received."""
+        return cls(
+            rollout_id=rollout.id,
+            sequence=1,
+            before=None,
+            after=rollout.phase,
+            at=rollout.received_at,
+            actor="consumer",
+            reason=rollout.reason,
+        )

@@ -26,15 +26,7 @@ class InMemoryRollouts:
         with state.lock:
             if not state.first_time("models.ready", event_id) or self._known(rollout):
                 return False
-            first = Transition(
-                rollout_id=rollout.id,
-                sequence=1,
-                before=None,
-                after=rollout.phase,
-                at=rollout.received_at,
-                actor="consumer",
-                reason=rollout.reason,
-            )
+            first = Transition.first(rollout)
             state.rollouts[rollout.id] = RolloutSlot(
                 rollout=rollout, history=[first], due_at=state.clock.now(), changed=state.next_change()
             )

@@ -30,15 +30,7 @@ class PostgresRollouts:
 
     def receive(self, rollout: Rollout, *, event_id: str, events: Sequence[Event]) -> bool:
         """Insert a rollout in RECEIVED."""
-        first = Transition(
-            rollout_id=rollout.id,
-            sequence=1,
-            before=None,
-            after=rollout.phase,
-            at=rollout.received_at,
-            actor="consumer",
-            reason=rollout.reason,
-        )
+        first = Transition.first(rollout)
         with self._database.transaction() as cursor:
             if not first_time(cursor, "models.ready", event_id):
                 return False

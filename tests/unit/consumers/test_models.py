@@ -85,10 +85,23 @@ def test_an_artifact_outside_the_prefix_is_buried_and_makes_no_rollout(world: Wo
     assert not world.ledger.rollouts(RolloutQuery())
 
 
-def test_a_clock_an_hour_ahead_is_no_reason_to_refuse(world: World) -> None:
-    world.publisher.publish(an_event(ready(trained_at=T0 + timedelta(hours=1))))
+@pytest.mark.parametrize(
+    ("ahead", "counts"),
+    [
+        (timedelta(hours=-3), timedelta(hours=-3)),
+        (timedelta(minutes=5), timedelta(minutes=5)),
+        (timedelta(minutes=6), timedelta(0)),
+        (timedelta(hours=23), timedelta(0)),
+    ],
+)
+def test_a_clock_that_is_ahead_makes_no_model_newer_than_its_announcement(
+    world: World, ahead: timedelta, counts: timedelta
+) -> None:
+    """A model dated a day ahead made each one of that day look older, and none of them was deployed."""
+    world.publisher.publish(an_event(ready(trained_at=T0 + ahead)))
     world.loop(Topic.MODELS_READY).step(STOP)
-    assert len(world.ledger.rollouts(RolloutQuery())) == 1
+    [rollout] = world.ledger.rollouts(RolloutQuery())
+    assert rollout.trained_at == T0 + counts
 
 
 def test_a_model_of_a_customer_who_left_is_not_deployed(world: World) -> None:
