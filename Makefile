@@ -60,8 +60,10 @@ lint: $(READY) ## format, rules, types, imports, generated documents (about 30 s
 	@$(PY) -m mypy
 	$(say) 'Lint 4/5: who may import whom (five seconds)'
 	@$(VENV)/bin/lint-imports
-	$(say) 'Lint 5/5: schemas of events are as committed, and compatible (two seconds)'
+	$(say) 'Lint 5/5: generated files are as committed: schemas, metrics, dashboards (three seconds)'
 	@$(PY) -m roost.contract_docs --check
+	@$(PY) -m roost.metrics_docs --check
+	@$(PY) -m roost.dashboards --check
 
 format: $(READY) ## let ruff format and mend what it can
 	@$(VENV)/bin/ruff format .

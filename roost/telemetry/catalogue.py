@@ -1,4 +1,4 @@
-"""What each metric is, for people, rules and dashboards: read off `roost.telemetry.metrics`, with what bounds each label.
+"""What each metric is, for people, rules and dashboards, read off `roost.telemetry.metrics`.
 
 A metric without a process, or a label without a bound, is a `LookupError`: the catalogue is complete or it is not.
 """
@@ -66,7 +66,7 @@ LABELS: Final[Mapping[str, Bound]] = {
     "command": Bound(values="commands of people", most=12),
     "status": Bound(values="HTTP statuses of refusals", most=10),
     "door": Bound(values="rest, grpc", most=2),
-    "reason": Bound(values="as the metric's text lists them", most=10),
+    "why": Bound(values="as the metric's text lists them", most=10),
 }
 
 #: What a name begins with, and the process that shows it.

@@ -93,6 +93,14 @@ NODE_CACHE_DAMAGED: Final = Counter(
     "roost_node_cache_damaged_total", "Times that a cached version was not what its manifest says."
 )
 NODE_DOWNLOADED: Final = Counter("roost_node_downloaded_bytes_total", "Bytes of versions brought into the disk cache.")
+GATEWAY_ANSWERS: Final = Counter(
+    "roost_gateway_answers_total", "Requests that this node's gateway answered, by door.", ["door"]
+)
+GATEWAY_FAILED: Final = Counter(
+    "roost_gateway_failed_answers_total",
+    "Of these, failed on the servers' side: 5xx, and gRPC statuses that mean the same.",
+    ["door"],
+)
 NODE_RESTARTS: Final = Counter(
     "roost_node_child_restarts_total", "Children that were replaced, by child and cause.", ["child", "cause"]
 )

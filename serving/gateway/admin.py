@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from roost.contracts.errors import NodeUnavailable
 
+from serving.gateway.routes import GRPC_CLUSTER
 #: What a listener counts as under way, in Envoy's own names.
 _ACTIVE = ("http.rest.downstream_rq_active", "http.grpc.downstream_rq_active")
 
+_COUNTED = "downstream_rq_(completed|5xx)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What one door has answered. Failed: 5xx, and such gRPC statuses; not what the client did wrong."""
+
+    total: int
+    failed: int
 
 class GatewayAdmin:
     """One gateway's admin interface. Each call takes at most `deadline` seconds."""
@@ -63,6 +75,30 @@ class GatewayAdmin:
         return sum(int(stat["value"]) for stat in stats if stat.get("name") in _ACTIVE)
 
     def stats(self) -> str:
+    def versions(self) -> dict[str, str]:
+        """Which version of each file that changes Envoy goes by, by Envoy's name of the statistic.
+
+        Raises:
+            NodeUnavailable: if the gateway did not answer.
+        """
+        stats = self._checked("GET", "/stats?type=TextReadouts&filter=version_text&format=json").json()["stats"]
+        return {str(stat["name"]): str(stat["value"]) for stat in stats if "name" in stat}
+
+    def answers(self) -> Mapping[str, Answers]:
+        """Door (``rest``, ``grpc``) to what it has answered since this gateway started.
+
+        Raises:
+            NodeUnavailable: if the gateway did not answer.
+        """
+        stats = self._checked("GET", f"/stats?filter={_COUNTED}&format=json").json()["stats"]
+        values = {stat["name"]: int(stat["value"]) for stat in stats if "name" in stat}
+        clusters = self._checked("GET", "/clusters?format=json").json()["cluster_statuses"]
+        errors = {cluster["name"]: _errors(cluster) for cluster in clusters}
+        counted = {door: values.get(f"http.{door}.downstream_rq_completed", 0) for door in ("rest", "grpc")}
+        # A gRPC failure is HTTP 200 with a status behind it: only the router, which reads that, counts it.
+        failed = {"rest": values.get("http.rest.downstream_rq_5xx", 0), "grpc": errors.get(GRPC_CLUSTER, 0)}
+        return {door: Answers(total=total, failed=failed[door]) for door, total in counted.items()}
+
         """All statistics in Prometheus' text form.
 
         Raises:
@@ -92,3 +128,8 @@ class GatewayAdmin:
                 knocking.connect(str(self._socket))
             except OSError as error:
                 raise NodeUnavailable(f"no gateway listens on {self._socket}: {error.strerror}") from error
+
+
+def _errors(cluster: dict[str, Any]) -> int:
+    stats = [stat for host in cluster.get("host_statuses", ()) for stat in host.get("stats", ())]
+    return sum(int(stat.get("value", 0)) for stat in stats if stat["name"] == "rq_error")

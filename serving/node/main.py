@@ -16,6 +16,7 @@ from roost.adapters.gcs import open_store
 from roost.contracts.errors import SettingsInvalid
 from roost.ports.clock import SystemClock
 from roost.settings import Settings
+from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
 from serving.node.cache import DiskCache
 from serving.node.control import ControlServer, listening, make_app
@@ -23,6 +24,7 @@ from serving.node.desired import DesiredReader, DesiredWatch
 from serving.node.engine import Engine, Identity
 from serving.node.files import write_atomically
 from serving.node.gateway import EnvoyGateway
+from serving.node.gateway_meter import GatewayMeter
 from serving.node.holdings import Holdings
 from serving.node.intake import Intake
 from serving.node.integrity import Key
@@ -111,6 +113,7 @@ def _serve(
     log.info("node %s of pool %s", name, options.pool, extra={"action": "listen", **addresses})
     control.start(make_app(engine, watch, token))
     _wake_at(stop, engine)
+    GatewayMeter(GatewayAdmin(layout.envoy_socket).answers).start(stop)
     try:
         engine.run(stop)
     finally:

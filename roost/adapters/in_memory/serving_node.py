@@ -27,6 +27,8 @@ class Faults:
     deaf: bool = False
     #: From taking a generation up to having settled it.
     slow_seconds: float = 0.0
+    #: What its model server did not give back.
+    leaked_bytes: int = 0
     #: (served name, version) to the model server's error.
     load_errors: dict[tuple[str, int], str] = field(default_factory=dict)
 
@@ -121,7 +123,7 @@ class SimulatedNode:
             grpc_address=self.address.grpc,
             model_server_pid=1,
             memory_bytes=100_000_000 + 1_000_000 * sum(len(model.versions) for model in models),
-            leaked_bytes=0,
+            leaked_bytes=self.faults.leaked_bytes,
             restarts=self.restarts,
             error=self._error,
         )
