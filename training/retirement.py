@@ -1,7 +1,8 @@
 """After a customer left: once no pool lists their models any more, what training and the deployer stored is deleted.
 
-The deletion belongs to one offboarding and not to the customer for good: what was trained after the instant at which
-they left is of a customer who came back, and stays. The customer's own data under `data/` are theirs and stay, too.
+The deletion belongs to one offboarding and not to the customer for good: what was trained or uploaded after the instant
+at which they left is of a customer who came back, and stays. The customer's own data under `data/` are theirs and stay,
+too.
 """
 
 from __future__ import annotations
@@ -35,6 +36,15 @@ class _Stored:
     #: None where there is no manifest.
     trained_at: datetime | None
 
+    def is_of(self, instant: datetime) -> bool:
+        """Whether it was there by then, or is a copy of what was."""
+        uploaded = max(stored.created_at for stored in self.objects) <= instant
+        if self.trained_at is None:
+            return uploaded
+        # The deployer copies when it comes to it: its copy is as old as what it is a copy of.
+        copied = self.prefix.startswith("models/")
+        return self.trained_at <= instant and (uploaded or copied)
+
 
 def still_served(store: ObjectStore, customer: str, *, left_at: datetime) -> Sequence[str]:
     """``pool: served name`` of what the customer left behind in the pools, canaries included.
@@ -53,11 +63,11 @@ def still_served(store: ObjectStore, customer: str, *, left_at: datetime) -> Seq
 
 
 def delete_models(store: ObjectStore, customer: str, *, left_at: datetime) -> int:
-    """Delete the customer's artifacts that were trained up to `left_at`; returns the number of objects.
+    """Delete the customer's artifacts of up to `left_at`; returns the number of objects.
 
-    A version that a pool lists stays, whatever its age. What has no manifest, and so no age, goes only where nothing
-    of the customer is newer than `left_at`. Manifests go first: an artifact without one does not exist, so no half of
-    one is left to be found. Idempotent.
+    A version that a pool lists stays, whatever its age. Nothing that was uploaded since is taken; what training has
+    not finished is as old as its newest object. Manifests go first: an artifact without one does not exist, so no half
+    of one is left to be found. Idempotent.
 
     Raises:
         Conflict: a pool lists a model of the customer, and none that is newer than `left_at`.
@@ -69,14 +79,8 @@ def delete_models(store: ObjectStore, customer: str, *, left_at: datetime) -> in
         raise Conflict(f"models of {customer} are still served ({', '.join(serving)}): offboard the customer first")
     # Read after the artifacts were: a version that a pool took up meanwhile is kept.
     kept = _prefixes(_listed(store, customer))
-    came_back = _came_back([artifact.trained_at for artifact in found], left_at)
-    doomed = [
-        stored
-        for artifact in found
-        if artifact.prefix not in kept
-        and (not came_back if artifact.trained_at is None else artifact.trained_at <= left_at)
-        for stored in artifact.objects
-    ]
+    old = [artifact for artifact in found if artifact.prefix not in kept and artifact.is_of(left_at)]
+    doomed = [stored for artifact in old for stored in artifact.objects]
     manifests = [stored for stored in doomed if stored.name.endswith(f"/{MANIFEST_NAME}")]
     others = [stored for stored in doomed if not stored.name.endswith(f"/{MANIFEST_NAME}")]
     for group in (manifests, others):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -19,6 +20,8 @@ class StoredObject:
     size: int
     #: Castagnoli CRC of the content: base64 of the big-endian bytes.
     crc32c: str
+    #: When this content was written there, by the store's clock; of a copy, when it was copied.
+    created_at: datetime
     #: Caller's own facts, kept with the content.
     metadata: Mapping[str, str] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -48,6 +49,21 @@ def test_what_was_written_is_read_with_its_facts(store: ObjectStore) -> None:
     assert base64.b64decode(read.crc32c) == google_crc32c.value(b"{}").to_bytes(4, "big")
     assert read.generation > 0
     assert store.uri("a/b.json").endswith("/a/b.json")
+
+
+def test_an_object_says_when_it_was_written_and_a_copy_when_it_was_copied(store: ObjectStore) -> None:
+    """What a customer who had come back uploaded was taken for what they had left behind: nothing told its age."""
+    # The store's clock may be another machine's.
+    slack = timedelta(seconds=2)
+    before = datetime.now(UTC)
+    first = store.write("first", b"1", if_generation=0)
+    assert before - slack <= first.created_at <= datetime.now(UTC) + slack
+    replaced = store.write("first", b"2", if_generation=first.generation)
+    copied = store.copy("first", "second", if_generation=0)
+    listed = {stored.name: stored.created_at for stored in store.list("")}
+    assert listed == {"first": replaced.created_at, "second": copied.created_at}
+    assert first.created_at < replaced.created_at < copied.created_at
+    assert store.stat("first") == replaced
 
 
 def test_an_empty_object_is_an_object(store: ObjectStore) -> None:

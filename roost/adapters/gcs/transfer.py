@@ -50,11 +50,18 @@ def crc_of(file: IO[bytes]) -> str:
 
 
 def facts(blob: storage.Blob) -> StoredObject:
-    """What a blob says of itself."""
+    """What a blob says of itself.
+
+    Raises:
+        StorageUnavailable: it does not say when it was created, so the answer is not whole.
+    """
+    if blob.time_created is None:
+        raise StorageUnavailable(f"the store's answer on {blob.name} has no time of creation")
     return StoredObject(
         name=blob.name,
         generation=int(blob.generation),
         size=int(blob.size),
         crc32c=blob.crc32c,
+        created_at=blob.time_created,
         metadata=dict(blob.metadata or {}),
     )

@@ -11,14 +11,17 @@ from pathlib import Path
 import google_crc32c
 
 from roost.contracts.errors import Conflict, NotFound, StorageUnavailable
+from roost.ports.clock import Clock, SystemClock
 from roost.ports.object_store import StoredObject
 
 
 class InMemoryObjectStore:
     """`ObjectStore` in a dictionary. Safe for threads."""
 
-    def __init__(self, bucket: str = "roost") -> None:
+    def __init__(self, bucket: str = "roost", clock: Clock | None = None) -> None:
+        """`clock` says when objects are created; the machine's own by default."""
         self._bucket = bucket
+        self._clock = clock or SystemClock()
         self._lock = threading.RLock()
         self._objects: dict[str, tuple[bytes, StoredObject]] = {}
         self._counter = 0
@@ -109,7 +112,12 @@ class InMemoryObjectStore:
         self._counter += 1
         crc = base64.b64encode(google_crc32c.value(content).to_bytes(4, "big")).decode()
         stored = StoredObject(
-            name=name, generation=self._counter, size=len(content), crc32c=crc, metadata=dict(metadata)
+            name=name,
+            generation=self._counter,
+            size=len(content),
+            crc32c=crc,
+            created_at=self._clock.now(),
+            metadata=dict(metadata),
         )
         self._objects[name] = (content, stored)
         return stored

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.contracts.desired import PREVIOUS, STABLE
 from roost.contracts.errors import ArtifactInvalid, Conflict
@@ -34,9 +35,14 @@ def left(store: InMemoryObjectStore, customer: str = "ua") -> set[str]:
 
 
 @pytest.fixture
-def store() -> InMemoryObjectStore:
+def clock() -> ManualClock:
+    return ManualClock(BEFORE)
+
+
+@pytest.fixture
+def store(clock: ManualClock) -> InMemoryObjectStore:
     """A customer with two versions, of whom one run staged a model and another one died."""
-    store = InMemoryObjectStore()
+    store = InMemoryObjectStore(clock=clock)
     deploy(store, "ua", 1, trained_at=BEFORE - timedelta(days=20))
     deploy(store, "ua", 2, trained_at=BEFORE)
     stage(store, "old", trained_at=BEFORE)
@@ -68,7 +74,7 @@ def test_artifacts_go_once_unserved_and_nobody_elses_do(store: InMemoryObjectSto
 
 
 def test_what_was_trained_at_the_very_instant_of_leaving_goes() -> None:
-    store = InMemoryObjectStore()
+    store = InMemoryObjectStore(clock=ManualClock(LEFT))
     deploy(store, "ua", 1, trained_at=LEFT)
     stage(store, "died", trained_at=None)
     assert delete_models(store, "ua", left_at=LEFT) == 3
@@ -78,16 +84,31 @@ def test_a_new_artifact_of_a_customer_who_came_back_while_the_run_waited_stays(s
     """The deletion was once bound to the customer: signing up again while it waited lost the new model."""
     serve(store, "default", {"dl.default": {STABLE: 3}})
     stage(store, "new", trained_at=SINCE)
-    assert delete_models(store, "ua", left_at=LEFT) == 6
-    assert left(store) == {"staging/new", "staging/died"}
+    assert delete_models(store, "ua", left_at=LEFT) == 7
+    assert left(store) == {"staging/new"}
 
 
-def test_a_copy_that_is_not_complete_stays_where_something_newer_is_staged(store: InMemoryObjectStore) -> None:
+def test_the_first_upload_of_a_customer_who_came_back_is_never_taken_halfway(
+    store: InMemoryObjectStore, clock: ManualClock
+) -> None:
+    """Files that came during the seconds of the old retirement have no manifest yet: some of them were deleted."""
     serve(store, "default", {"dl.default": {STABLE: 3}})
-    stage(store, "new", trained_at=SINCE)
+    clock.advance((LEFT - BEFORE).total_seconds() + 0.001)
+    stage(store, "new", trained_at=None)
     store.write("models/ua/default/3/saved_model.pb", b"half", if_generation=0)
     delete_models(store, "ua", left_at=LEFT)
-    assert left(store) == {"models/3", "staging/new", "staging/died"}
+    assert left(store) == {"models/3", "staging/new"}
+
+
+def test_a_late_copy_of_what_was_trained_before_goes_and_a_late_upload_stays(
+    store: InMemoryObjectStore, clock: ManualClock
+) -> None:
+    serve(store, "default", {"dl.default": {STABLE: 3}})
+    clock.advance((SINCE - BEFORE).total_seconds())
+    deploy(store, "ua", 4, trained_at=BEFORE)
+    stage(store, "new", trained_at=BEFORE)
+    delete_models(store, "ua", left_at=LEFT)
+    assert left(store) == {"staging/new"}
 
 
 def test_retirement_does_not_wait_for_names_that_are_there_again(store: InMemoryObjectStore) -> None:
@@ -96,7 +117,7 @@ def test_retirement_does_not_wait_for_names_that_are_there_again(store: InMemory
     serve(store, "default", {UA: {STABLE: 4}, "dl.default": {STABLE: 3}})
     assert still_served(store, "ua", left_at=LEFT) == []
     delete_models(store, "ua", left_at=LEFT)
-    assert left(store) == {"models/4", "staging/died"}
+    assert left(store) == {"models/4"}
 
 
 @pytest.mark.parametrize("pool", ["default", "canary"])
@@ -105,7 +126,7 @@ def test_a_version_that_any_pool_lists_is_never_deleted_however_old(store: InMem
     serve(store, "default", {"dl.default": {STABLE: 3}})
     serve(store, pool, {UA: {STABLE: 4, PREVIOUS: 2}})
     delete_models(store, "ua", left_at=LEFT)
-    assert left(store) == {"models/2", "models/4", "staging/died"}
+    assert left(store) == {"models/2", "models/4"}
 
 
 def test_a_listed_version_without_a_manifest_does_not_say_that_the_customer_came_back(
