@@ -30,10 +30,40 @@ class ModelEntry:
 
     name: str
     base_path: str
-    platform: str = _TENSORFLOW
+    declared: "DeclaredPlatform"
     policy: VersionPolicy = VersionPolicy()
     labels: dict[str, int] = field(default_factory=dict)
     has_logging: bool = False
+
+    @property
+    def platform(self) -> str:
+        """The platform's name. Raises INVALID_ARGUMENT where it is said twice, not at all, or as another old type."""
+        return self.declared.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredPlatform:
+    """A model's platform as its entry says it: by name, or by the deprecated number of its type."""
+
+    model_type: int
+    model_platform: str
+
+    @property
+    def name(self) -> str:
+        """The one that is meant. Raises INVALID_ARGUMENT."""
+        if self.model_type == model_server_config_pb2.MODEL_TYPE_UNSPECIFIED:
+            if not self.model_platform:
+                raise _platform_error(
+                    "neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform"
+                )
+            return self.model_platform
+        if self.model_platform:
+            raise _platform_error(
+                "both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform"
+            )
+        if self.model_type != model_server_config_pb2.TENSORFLOW:
+            raise invalid_argument(f"ModelServerConfig::model_type choice {self.model_type} not supported.")
+        return _TENSORFLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +94,8 @@ def accept(current: ModelList | None, proposed: model_server_config_pb2.ModelSer
     """Return the list that replaces the current one, or None where nothing is configured yet and nothing is proposed.
 
     Raises FAILED_PRECONDITION for a transition that is not from list to list, INVALID_ARGUMENT for duplicate names,
-    relative paths, and a platform that changed or is not served.
+    relative paths, and a platform that changed. An entry without a platform is accepted here, and refused by
+    `check_platform` once it is stored: as officially, every later list is refused because of it.
     """
     kind = proposed.WhichOneof("config")
     if current is not None and kind != "model_config_list":
@@ -83,7 +114,7 @@ def accept(current: ModelList | None, proposed: model_server_config_pb2.ModelSer
 
 
 def check_platform(entry: ModelEntry) -> None:
-    """Raise INVALID_ARGUMENT where this server has no platform of that name."""
+    """Raise INVALID_ARGUMENT where the entry says none, or this server has none of that name."""
     if entry.platform != _TENSORFLOW:
         raise invalid_argument(f"Model {entry.name} requests unsupported platform {entry.platform}")
 
@@ -102,10 +133,11 @@ def _check_list(configs: Iterable[model_server_config_pb2.ModelConfig]) -> None:
 
 
 def _check_platforms(old: dict[str, ModelEntry], new: dict[str, ModelEntry]) -> None:
+    platforms = {name: entry.platform for name, entry in old.items()}
     for name, entry in new.items():
-        if name in old and old[name].platform != entry.platform:
+        if name in platforms and platforms[name] != entry.platform:
             raise invalid_argument(
-                f"Illegal to change a model's platform. For model {name} platform was {old[name].platform} "
+                f"Illegal to change a model's platform. For model {name} platform was {platforms[name]} "
                 f"and new platform requested is {entry.platform}"
             )
 
@@ -114,27 +146,11 @@ def _entry(config: model_server_config_pb2.ModelConfig) -> ModelEntry:
     return ModelEntry(
         name=config.name,
         base_path=config.base_path,
-        platform=_platform(config),
+        declared=DeclaredPlatform(model_type=config.model_type, model_platform=config.model_platform),
         policy=_policy(config.model_version_policy),
         labels=dict(config.version_labels),
         has_logging=config.HasField("logging_config"),
     )
-
-
-def _platform(config: model_server_config_pb2.ModelConfig) -> str:
-    if config.model_type != model_server_config_pb2.MODEL_TYPE_UNSPECIFIED:
-        if config.model_platform:
-            raise _platform_error(
-                "both ModelServerConfig::model_type (deprecated) and ModelServerConfig::model_platform"
-            )
-        if config.model_type != model_server_config_pb2.TENSORFLOW:
-            raise invalid_argument(f"ModelServerConfig::model_type choice {config.model_type} not supported.")
-        return _TENSORFLOW
-    if not config.model_platform:
-        raise _platform_error(
-            "neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform"
-        )
-    return str(config.model_platform)
 
 
 def _platform_error(setting: str) -> StatusError:

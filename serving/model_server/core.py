@@ -2,15 +2,17 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from serving.model_server.configuration import ModelList, accept, check_platform
-from serving.model_server.disk_source import DiskSource
-from serving.model_server.lifecycle import Lifecycle, LoadingPolicy
+from serving.model_server.disk_source import DiskSource, Polling
+from serving.model_server.lifecycle import Lifecycle
 from serving.model_server.loading import Loader
+from serving.model_server.retries import LoadingPolicy
+from serving.model_server.rigour import Hazard
 from serving.model_server.servable import Servable
 from serving.model_server.serving_map import ModelRequest, ServingVersions, check_labels
 from serving.model_server.statuses import Code, StatusError, invalid_argument, not_found
@@ -21,11 +23,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoreOptions:
-    """How the models are found and loaded; `poll_seconds` zero or less: base paths are looked at once only."""
+    """How the models are found and loaded, and which of the official server's hazards are switched on."""
 
-    poll_seconds: float
+    polling: Polling
     loading: LoadingPolicy
     allow_labels_for_unavailable: bool
+    hazards: frozenset[Hazard] = frozenset()
 
 
 class ServerCore:
@@ -37,7 +40,7 @@ class ServerCore:
         self._board = StateBoard()
         self._serving: ServingVersions[Servable] = ServingVersions()
         self._lifecycle = Lifecycle(load=loader.load, serving=self._serving, board=self._board, policy=options.loading)
-        self._source = DiskSource(poll_seconds=options.poll_seconds, on_wanted=self._lifecycle.want)
+        self._source = DiskSource(polling=options.polling, on_wanted=self._lifecycle.want)
         self._list: ModelList | None = None
         self._reloading = threading.Lock()
 
@@ -45,7 +48,6 @@ class ServerCore:
         """Begin to serve a config; returns when each model of it has a version that serves. Raises StatusError."""
         self._lifecycle.start()
         self.reload(config)
-        self._source.start()
 
     def stop(self) -> None:
         """Load and unload no more, and release whoever waits for a load; what is loaded still answers."""
@@ -53,37 +55,44 @@ class ServerCore:
         self._board.close()
         self._lifecycle.stop()
 
-    def reload(self, config: Any, *, still_wanted: Any = None) -> None:
+    def reload(self, config: Any, *, still_wanted: Callable[[], bool] | None = None) -> None:
         """Replace the whole list by that of a ModelServerConfig, and wait until the models new by name serve.
 
         One reload runs at a time; one that had to wait is dropped with CANCELLED where nobody waits for it any more.
-        A known name's new version is not waited for. Raises StatusError: the list is then partly applied, as in the
-        official server, for the refusals that come after it was accepted.
+        A known name's new version is not waited for. Raises StatusError: what was done until then is not undone, as in
+        the official server; a list whose labels or platforms are refused is the one that the next is compared with.
         """
         with self._reloading:
-            if still_wanted is not None and not still_wanted():
-                raise StatusError(Code.CANCELLED, "The client gave up while an earlier reload was under way.")
+            self._check_wanted(still_wanted)
             accepted = accept(self._list, config)
             if accepted is None:
                 _LOG.info("Taking no action for empty config.")
                 return
-            new = accepted.models.keys() - (self._list.models if self._list else {})
             self._list = accepted
-            self._apply(accepted, new)
+            self._label(accepted)
+            self._apply(accepted)
 
-    def _apply(self, accepted: ModelList, new: set[str]) -> None:
+    def _check_wanted(self, still_wanted: Callable[[], bool] | None) -> None:
+        if still_wanted is None or Hazard.ABANDONED_RELOADS in self._options.hazards or still_wanted():
+            return
+        raise StatusError(Code.CANCELLED, "The client gave up while an earlier reload was under way.")
+
+    def _apply(self, accepted: ModelList) -> None:
         for entry in accepted.models.values():
             check_platform(entry)
+        new = accepted.models.keys() - self._source.names
         since = self._board.now()
         self._source.follow(accepted.models)
-        failed = self._board.wait_until_settled({name for name in new if not self._lifecycle.serves(name)}, since)
+        awaited = {name for name in new if not self._lifecycle.serves(name)}
+        any_end = Hazard.ENDED_IS_FAILURE in self._options.hazards
+        failed = self._board.wait_until_settled(awaited, since, any_end=any_end)
         if failed:
             raise StatusError(Code.UNKNOWN, failure_text(failed))
         if any(entry.has_logging for entry in accepted.models.values()):
-            raise invalid_argument("No request log collector is built into this server: remove logging_config.")
-        self._label(accepted)
+            raise invalid_argument("No request-logger-creator provided.")
 
     def _label(self, accepted: ModelList) -> None:
+        """Take the labels over, before anything is loaded: a label cannot come in one reload with its version."""
         labels = {name: entry.labels for name, entry in accepted.models.items() if entry.labels}
         check_labels(
             labels,
@@ -106,18 +115,22 @@ class ServerCore:
             found.release()
 
     def states(self, request: ModelRequest) -> dict[int, VersionState]:
-        """The states of the version that a request names, or of all of the model's, newest first. Raises NOT_FOUND."""
+        """The state of the version that a request numbers, or of all of the model's, newest first. Raises NOT_FOUND.
+
+        A label is not looked at, as officially: it gives all.
+        """
         versions = self._board.versions(request.name)
-        number = self._serving.labelled(request.name, request.label) if request.label else request.version
-        if number is not None:
-            if number not in versions:
-                raise not_found(f"Could not find version {number} of model {request.name}")
-            return {number: versions[number]}
+        if request.version is not None:
+            if request.version not in versions:
+                raise not_found(f"Could not find version {request.version} of model {request.name}")
+            return {request.version: versions[request.version]}
         if not versions:
             raise not_found(f"Could not find any versions of model {request.name}")
         return versions
 
     def is_serving(self) -> bool:
         """Whether every model of the list has a version AVAILABLE."""
-        names = self._list.models if self._list else {}
-        return all(any(each.state is State.AVAILABLE for each in self._board.versions(name).values()) for name in names)
+        return all(
+            any(each.state is State.AVAILABLE for each in self._board.versions(name).values())
+            for name in self._source.names
+        )

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from serving.model_server.configuration import ModelEntry
@@ -16,36 +17,59 @@ Wanted = dict[str, dict[int, Path]]
 
 
 def find_versions(base_path: str) -> dict[int, Path]:
-    """Return the version directories below a base path. Raises OSError where it cannot be listed."""
+    """Return what is called like a version below a base path, be it a directory or not: a file fails its load.
+
+    Raises OSError where it cannot be listed.
+    """
     found: dict[int, Path] = {}
     with os.scandir(base_path) as entries:
-        for entry in entries:
-            version = version_of(entry.name)
-            if version is not None and entry.is_dir():
-                found[version] = Path(entry.path)
+        names = sorted(entry.name for entry in entries)
+    for name in names:
+        version = version_of(name)
+        if version is None:
+            continue
+        if version in found:
+            _LOG.warning(
+                "Duplicate version directories detected. Version %s will be loaded from %s, %s will be ignored.",
+                version,
+                name,
+                found[version].name,
+            )
+        found[version] = Path(base_path, name)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polling:
+    """How base paths are looked at: every so many seconds; once, at the first list, for zero; never for less.
+
+    `at_reload` looks at once when the list changes, besides; without it a new model waits for the next look.
+    """
+
+    seconds: float
+    at_reload: bool = True
 
 
 class DiskSource:
     """Polls the base paths of the configured models and hands what is wanted to `on_wanted`.
 
     One poll covers every model and hands over nothing where one base path cannot be listed, as in the official server:
-    a missing path stalls all models until it is there.
+    a missing path stalls all models until it is there. Models that leave the list are given up at once, all the same.
     """
 
-    def __init__(self, *, poll_seconds: float, on_wanted: Callable[[Wanted], None]) -> None:
-        self._poll_seconds = poll_seconds
+    def __init__(self, *, polling: Polling, on_wanted: Callable[[Wanted], None]) -> None:
+        self._polling = polling
         self._on_wanted = on_wanted
-        self._models: Mapping[str, ModelEntry] = {}
-        self._polled = False
+        self._models: Mapping[str, ModelEntry] | None = None
+        self._wanted: Wanted = {}
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="disk-source", daemon=True)
 
-    def start(self) -> None:
-        """Begin to poll every `poll_seconds`; zero or less means that nothing is polled after the first time."""
-        if self._poll_seconds > 0:
-            self._thread.start()
+    @property
+    def names(self) -> frozenset[str]:
+        """The models that are followed."""
+        return frozenset(self._models or {})
 
     def stop(self) -> None:
         """End the polling."""
@@ -54,43 +78,62 @@ class DiskSource:
             self._thread.join()
 
     def follow(self, models: Mapping[str, ModelEntry]) -> None:
-        """Follow these models from now on, and look at once, so that a new version starts to load with the reload."""
-        self._models = models
-        if self._poll_seconds > 0 or not self._polled:
+        """Follow these models from now on. The first list begins the polling."""
+        with self._lock:
+            first = self._models is None
+            self._models = models
+            kept = {name: versions for name, versions in self._wanted.items() if name in models}
+            if kept != self._wanted:
+                self._tell(kept)
+        seconds = self._polling.seconds
+        if (first and seconds >= 0) or (seconds > 0 and self._polling.at_reload):
             self.poll()
+        if first and seconds > 0:
+            self._thread.start()
 
     def poll(self) -> None:
         """Look at every base path once. A path that cannot be listed is logged, and nothing changes."""
         with self._lock:
             wanted: Wanted = {}
-            for entry in self._models.values():
+            for entry in (self._models or {}).values():
                 try:
                     found = find_versions(entry.base_path)
                 except OSError as error:
                     _LOG.error(
-                        "Could not find base path %s for servable %s: %s", entry.base_path, entry.name, error.strerror
+                        "FileSystemStoragePathSource encountered a filesystem access error: %s", _what(entry, error)
                     )
                     return
                 wanted[entry.name] = _wanted(entry, found)
-            self._polled = self._polled or bool(self._models)
-            self._on_wanted(wanted)
+            self._tell(wanted)
+
+    def _tell(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self._on_wanted(wanted)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._poll_seconds):
+        while not self._stopped.wait(self._polling.seconds):
             self.poll()
+
+
+def _what(entry: ModelEntry, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return (
+            f"Could not find base path {entry.base_path} for servable {entry.name} "
+            f"with error NOT_FOUND: {entry.base_path} not found"
+        )
+    return f"{entry.base_path} for servable {entry.name}; {error.strerror}"
 
 
 def _wanted(entry: ModelEntry, found: dict[int, Path]) -> dict[int, Path]:
     chosen = choose_versions(entry.policy, found)
-    missing = entry.policy.versions - chosen
-    if missing:
+    for version in sorted(entry.policy.versions - chosen):
         _LOG.warning(
-            "Version(s) %s of servable %s, which was requested to be served as a 'specific' version in the servable's "
+            "Version %s of servable %s, which was requested to be served as a 'specific' version in the servable's "
             "version policy, was not found in the file system",
-            sorted(missing),
+            version,
             entry.name,
         )
-    if not found:
+    if not chosen:
         _LOG.warning(
             "No versions of servable %s found under base path %s. Did you forget to name your leaf directory as a "
             "number (eg. '/1/')?",

@@ -1,21 +1,27 @@
 """The gRPC way in: its services on a port and on a Unix socket."""
 
 import logging
+import os
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import HealthServicer
 
 from roost.adapters.tf_messages import model_service_pb2_grpc, prediction_service_pb2_grpc
 from serving.model_server.core import ServerCore
+from serving.model_server.metrics import Metrics
 from serving.model_server.model_service import ModelService
 from serving.model_server.prediction_service import PredictionService
 from serving.model_server.predictor import Predictor
-from serving.model_server.statuses import Code, StatusError
+from serving.model_server.statuses import invalid_argument
 
 _LOG = logging.getLogger(__name__)
 _UNLIMITED = -1
+_LONGEST_SOCKET_PATH = 107
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,23 +42,42 @@ def parse_channel_arguments(text: str) -> list[tuple[str, int | str]]:
     return [(key, int(value) if value.lstrip("-").isdigit() else value) for key, _, value in pairs]
 
 
-def start_grpc(core: ServerCore, predictor: Predictor, options: GrpcOptions) -> grpc.Server:
-    """Start to serve gRPC. Raises StatusError (UNAVAILABLE) naming an address that cannot be had."""
-    limits = [("grpc.max_send_message_length", _UNLIMITED), ("grpc.max_receive_message_length", _UNLIMITED)]
-    server = grpc.server(
-        ThreadPoolExecutor(max_workers=options.max_threads, thread_name_prefix="grpc"),
-        options=[*limits, ("grpc.so_reuseport", 0), *options.channel_arguments],
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(core, predictor), server)
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(core), server)
-    if options.health_service:
-        _add_health(server)
-    if options.port > 0:
-        _bind(server, f"0.0.0.0:{options.port}", options.credentials)
-    if options.socket_path:
-        _bind(server, f"unix:{options.socket_path}", options.credentials)
-    server.start()
-    return server
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Whoever answers the calls."""
+
+    core: ServerCore
+    predictor: Predictor
+    metrics: Metrics
+
+
+class GrpcServer:
+    """The services on their addresses, from when it is made. Raises INVALID_ARGUMENT for an address not to be had."""
+
+    def __init__(self, answering: Answering, options: GrpcOptions) -> None:
+        limits = [("grpc.max_send_message_length", _UNLIMITED), ("grpc.max_receive_message_length", _UNLIMITED)]
+        self._server = grpc.server(
+            ThreadPoolExecutor(max_workers=options.max_threads, thread_name_prefix="grpc"),
+            options=[*limits, ("grpc.so_reuseport", 0), *options.channel_arguments],
+        )
+        prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
+            PredictionService(answering.core, answering.predictor), self._server
+        )
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(
+            ModelService(answering.core, answering.metrics), self._server
+        )
+        self._health = _add_health(self._server) if options.health_service else None
+        if options.port > 0:
+            _bind(self._server, f"0.0.0.0:{options.port}", options.credentials)
+        if options.socket_path:
+            _bind(self._server, f"unix:{options.socket_path}", options.credentials)
+        self._server.start()
+
+    def stop(self, seconds: float) -> threading.Event:
+        """Take no new call; those under way have so many seconds. Returns what is set when all have ended."""
+        if self._health is not None:
+            self._health.enter_graceful_shutdown()
+        return self._server.stop(grace=seconds)
 
 
 def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> None:
@@ -62,16 +87,26 @@ def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials
         else:
             server.add_secure_port(address, credentials)
     except RuntimeError as error:
-        raise StatusError(
-            Code.UNAVAILABLE, f"Failed to BuildAndStart gRPC server: {address} cannot be listened on: is it in use?"
+        raise invalid_argument(
+            f"Failed to BuildAndStart gRPC server: {address} cannot be listened on: {_why(address)}"
         ) from error
     _LOG.info("Running gRPC ModelServer at %s ...", address)
 
 
-def _add_health(server: grpc.Server) -> None:
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+def _why(address: str) -> str:
+    """Guess at what gRPC does not say."""
+    scheme, _, path = address.partition("unix:")
+    if scheme:
+        return "is it in use, or is the certificate no PEM?"
+    if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+        return f"a socket's path may have {_LONGEST_SOCKET_PATH} bytes"
+    return "is its directory there and writable, and no other file in its place?"
 
-    servicer = health.HealthServicer()
+
+def _add_health(server: grpc.Server) -> HealthServicer:
+    """Add grpc.health.v1; by service name and, for the server as a whole, by the empty name."""
+    servicer = HealthServicer()
     for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
         servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return servicer

@@ -1,11 +1,12 @@
 """Loads the versions that are wanted and unloads the others, keeping every model available meanwhile.
 
-One thread decides (`planning`), pools of threads load and unload. It acts when something changes, not on a tick.
+One thread decides (`planning`), pools of threads load and unload. It acts when something changes; with a tick, as the
+official manager does, once a tick, and then begins one load or one unload.
 """
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from serving.model_server.disk_source import Wanted
-from serving.model_server.planning import Phase, plan
+from serving.model_server.planning import Phase, Plan, plan
+from serving.model_server.retries import LoadingPolicy, with_retries
 from serving.model_server.statuses import Code, StatusError
 from serving.model_server.version_states import State, StateBoard
 
@@ -27,6 +29,7 @@ class Closable(Protocol):
         """Wait until no request uses it, then free it."""
 
 
+_Task = Callable[[], object]
 ServableT = TypeVar("ServableT", bound=Closable)
 ServableT_contra = TypeVar("ServableT_contra", bound=Closable, contravariant=True)
 
@@ -39,16 +42,6 @@ class ServingMap(Protocol[ServableT_contra]):
 
     def remove(self, name: str, version: int) -> None:
         """Offer it no longer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadingPolicy:
-    """How loads are run and retried. Zero threads mean: in the deciding thread itself, one after another."""
-
-    load_threads: int
-    unload_threads: int
-    max_retries: int
-    retry_seconds: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -130,33 +123,64 @@ class Lifecycle(Generic[ServableT]):
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._stopped or bool(self._dirty))
+                if self._policy.tick_seconds:
+                    self._wake.wait_for(lambda: self._stopped, self._policy.tick_seconds)
+                else:
+                    self._wake.wait_for(lambda: self._stopped or bool(self._dirty))
                 if self._stopped:
                     return
-                name = self._dirty.pop()
-                tasks = self._decide(name)
+                tasks = self._one_of_all() if self._policy.tick_seconds else self._all_of_one()
             for task in tasks:
                 task()
 
-    def _decide(self, name: str) -> list[Callable[[], object]]:
-        """Note what is to be done for one model, and return the doing of it, to be run without the lock."""
+    def _all_of_one(self) -> list[_Task]:
+        """All that is to be done for one model."""
+        name = self._dirty.pop()
+        decided = self._adopt(name)
+        return [*self._unloads(name, decided.unload), *self._loads(name, decided.load)]
+
+    def _one_of_all(self) -> list[_Task]:
+        """The one step of a tick: an unload of any model, else a load; the first model by name, its newest version."""
+        plans = {name: self._adopt(name) for name in sorted(self._dirty)}
+        self._dirty = {name for name, decided in plans.items() if decided.unload or decided.load}
+        for name, decided in plans.items():
+            if decided.unload:
+                return self._unloads(name, decided.unload[:1])
+        for name, decided in plans.items():
+            if decided.load:
+                return self._loads(name, decided.load[:1])
+        return []
+
+    def _adopt(self, name: str) -> Plan:
+        """Decide for one model; forget what is over, and tell of what is to be loaded, by and by."""
         wanted = self._wanted.get(name, {})
         harnesses = self._harnesses.setdefault(name, {})
         decided = plan(wanted, {version: harness.phase for version, harness in harnesses.items()})
-        tasks: list[Callable[[], object]] = []
         for version in decided.forget:
             del harnesses[version]
         for version in decided.load:
-            harness: _Harness[ServableT] = _Harness(phase=Phase.LOADING, path=wanted[version])
-            harnesses[version] = harness
-            self._board.publish(name, version, State.START)
-            tasks.append(self._task(self._loaders, self._load_one, name, version, harness))
-        for version in decided.unload:
-            harnesses[version].phase = Phase.UNLOADING
-            self._board.publish(name, version, State.UNLOADING)
-            tasks.append(self._task(self._unloaders, self._unload_one, name, version, harnesses[version]))
+            if version not in harnesses or harnesses[version].phase is Phase.GONE:
+                harnesses[version] = _Harness(phase=Phase.NEW, path=wanted[version])
+                self._board.publish(name, version, State.START)
         if not harnesses:
             del self._harnesses[name]
+        return decided
+
+    def _loads(self, name: str, versions: Sequence[int]) -> list[_Task]:
+        tasks: list[_Task] = []
+        for version in versions:
+            harness = self._harnesses[name][version]
+            harness.phase = Phase.LOADING
+            tasks.append(self._task(self._loaders, self._load_one, name, version, harness))
+        return tasks
+
+    def _unloads(self, name: str, versions: Sequence[int]) -> list[_Task]:
+        tasks: list[_Task] = []
+        for version in versions:
+            harness = self._harnesses[name][version]
+            harness.phase = Phase.UNLOADING
+            self._board.publish(name, version, State.UNLOADING)
+            tasks.append(self._task(self._unloaders, self._unload_one, name, version, harness))
         return tasks
 
     @staticmethod
@@ -166,7 +190,7 @@ class Lifecycle(Generic[ServableT]):
         name: str,
         version: int,
         harness: _Harness[ServableT],
-    ) -> Callable[[], object]:
+    ) -> _Task:
         if pool is None:
             return partial(work, name, version, harness)
         return partial(pool.submit, work, name, version, harness)
@@ -174,9 +198,13 @@ class Lifecycle(Generic[ServableT]):
     def _load_one(self, name: str, version: int, harness: _Harness[ServableT]) -> None:
         self._board.publish(name, version, State.LOADING)
         try:
-            servable = self._load_with_retries(name, version, harness)
+            servable = with_retries(
+                lambda: self._load(name, version, harness.path),
+                f"Loading servable: {{name: {name} version: {version}}}",
+                self._policy,
+                harness.unwanted,
+            )
         except StatusError as error:
-            _LOG.error("Loading servable: {name: %s version: %s} failed: %s", name, version, error)
             self._fail(name, version, harness, error)
             return
         except Exception as error:  # noqa: BLE001  (it ends as this version's status, which tells it)
@@ -191,19 +219,6 @@ class Lifecycle(Generic[ServableT]):
 
     def _fail(self, name: str, version: int, harness: _Harness[ServableT], error: StatusError) -> None:
         self._turn(name, version, harness, Phase.FAILED, error)
-
-    def _load_with_retries(self, name: str, version: int, harness: _Harness[ServableT]) -> ServableT:
-        for attempt in range(self._policy.max_retries + 1):
-            try:
-                return self._load(name, version, harness.path)
-            except StatusError as error:
-                if attempt == self._policy.max_retries:
-                    raise
-                seconds = self._policy.retry_seconds
-                _LOG.warning("Retrying the load of {name: %s version: %s} in %s s: %s", name, version, seconds, error)
-                if harness.unwanted.wait(seconds):
-                    raise
-        raise StatusError(Code.INTERNAL, f"max_num_load_retries is {self._policy.max_retries}")
 
     def _unload_one(self, name: str, version: int, harness: _Harness[ServableT]) -> None:
         self._serving.remove(name, version)

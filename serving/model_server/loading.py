@@ -51,7 +51,7 @@ class Loader:
         try:
             count = warm_up(servable, self.warmup_iterations)
         except StatusError as error:
-            self.metrics.warmup_latency.add(path, error.code.name, value=_microseconds(started))
+            self.metrics.warmup_latency.add(path, str(error), value=_microseconds(started))
             raise
         if count:
             self.metrics.warmup_latency.add(path, "OK", value=_microseconds(started))

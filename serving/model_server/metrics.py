@@ -1,6 +1,7 @@
-"""The official server's metrics, by its names, in Prometheus' text format.
+"""The official server's metrics, by its names, in Prometheus' text format as its exporter writes it.
 
-Written here rather than with a library: the official counters do not end in `_total`, which libraries insist on.
+Written here rather than with a library: the official counters do not end in `_total`, which libraries insist on, and
+its exporter writes `# TYPE` lines but no `# HELP`, metrics by name, and numbers with six digits.
 """
 
 import bisect
@@ -48,6 +49,11 @@ class Counter:
         """Count up."""
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + amount
+
+    def first(self) -> int:
+        """The count of the first combination of label values, in their order; 0 where nothing was counted."""
+        with self._lock:
+            return min(self._values.items())[1] if self._values else 0
 
     def lines(self) -> Iterable[str]:
         """The samples, one a line."""
@@ -104,14 +110,24 @@ class Metrics:
         )
         self.runtime_latency = Histogram(PREFIX + "runtime_latency", ("model_name", "API", "runtime"), LATENCY_BUCKETS)
         self.example_counts = Histogram(PREFIX + "request_example_counts", ("model",), EXAMPLE_BUCKETS)
+        self.example_count_total = Counter(PREFIX + "request_example_count_total", ("model",))
         self.warmup_latency = Histogram(PREFIX + "model_warmup_latency", ("model_path", "status"), LATENCY_BUCKETS)
         self.load_attempts = Counter(SAVED_MODEL_PREFIX + "load_attempt_count", ("model_path", "status"))
         self.load_latency = Counter(SAVED_MODEL_PREFIX + "load_latency", ("model_path",))
 
+    def value_of(self, path: str) -> int:
+        """What a reload's `metric_names` asks for, by TensorFlow's path (`/tensorflow/serving/request_count`).
+
+        As officially it is the first of a counter's values, whatever its labels, and 0 for a histogram or no metric.
+        """
+        name = path.replace("/", ":")
+        found = next((each for each in vars(self).values() if each.name == name), None)
+        return found.first() if isinstance(found, Counter) else 0
+
     def page(self) -> str:
         """Everything, in Prometheus' text format."""
         lines: list[str] = []
-        for metric in vars(self).values():
+        for metric in sorted(vars(self).values(), key=lambda each: each.name):
             lines.append(f"# TYPE {metric.name} {metric.kind}")
             lines.extend(metric.lines())
         return "\n".join(lines) + "\n"

@@ -2,7 +2,7 @@
 
 The rule is the official server's availability-preserving one: a new version is loaded while the old one serves; the old
 one goes when a wanted version serves, or when none is wanted at all. So a model is never left without a version because
-its newest one fails to load.
+its newest one fails to load. Of several that nobody wants any more, the highest is kept that long.
 """
 
 import enum
@@ -25,7 +25,7 @@ class Phase(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What to do next for one model; versions to load come newest first."""
+    """What to do next for one model; versions to load come newest first, those to unload oldest first."""
 
     load: tuple[int, ...]
     unload: tuple[int, ...]
@@ -35,11 +35,11 @@ class Plan:
 def plan(wanted: Collection[int], phases: Mapping[int, Phase]) -> Plan:
     """Decide for one model, from the wanted versions and the phase of each version that was ever started."""
     serving = any(phases.get(version) is Phase.READY for version in wanted)
-    may_unload = serving or not wanted
     unwanted = {version: phase for version, phase in phases.items() if version not in wanted}
+    outlived = sorted(version for version, phase in unwanted.items() if phase is Phase.READY)
     return Plan(
         load=tuple(sorted((v for v in wanted if phases.get(v, Phase.NEW) in (Phase.NEW, Phase.GONE)), reverse=True)),
-        unload=tuple(v for v, phase in unwanted.items() if phase is Phase.READY and may_unload),
+        unload=tuple(outlived if serving or not wanted else outlived[:-1]),
         forget=tuple(v for v, phase in unwanted.items() if phase in (Phase.NEW, Phase.FAILED, Phase.GONE)),
     )
 

@@ -6,36 +6,38 @@ import time
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from serving.model_server.configuration import parse_text, single_model
 from serving.model_server.core import CoreOptions, ServerCore
+from serving.model_server.disk_source import Polling
 from serving.model_server.flags import Flags
-from serving.model_server.grpc_server import GrpcOptions, parse_channel_arguments, start_grpc
-from serving.model_server.lifecycle import LoadingPolicy
+from serving.model_server.grpc_server import Answering, GrpcOptions, GrpcServer, parse_channel_arguments
 from serving.model_server.loading import Loader
 from serving.model_server.metrics import Metrics
 from serving.model_server.predictor import Predictor
 from serving.model_server.rest.handler import RestHandler, RestOptions
 from serving.model_server.rest.http_server import HttpServer
+from serving.model_server.retries import LoadingPolicy
+from serving.model_server.rigour import Hazard
 from serving.model_server.runtime import RuntimeOptions
 from serving.model_server.servable import LoadOptions
-from serving.model_server.side_files import metrics_path, tls_credentials
-from serving.model_server.statuses import StatusError, invalid_argument, not_found
+from serving.model_server.side_files import metrics_path, read_text, tls_credentials
+from serving.model_server.statuses import StatusError, invalid_argument
 
 _LOG = logging.getLogger(__name__)
 _MICROSECONDS = 1e6
+#: Between two looks of the official manager, with the hazard of that name.
+_TICK_SECONDS = 0.1
 
 
 class ModelServer:
     """The server of one process. Ports open when every model of the first list serves."""
 
-    def __init__(self, flags: Flags) -> None:
+    def __init__(self, flags: Flags, hazards: frozenset[Hazard] = frozenset()) -> None:
         """Prepare it; nothing is read or opened before `start`."""
         self._flags = flags
         self._metrics = Metrics()
-        self._core = ServerCore(_core_options(flags), _loader(flags, self._metrics))
-        self._grpc: grpc.Server | None = None
+        self._core = ServerCore(_core_options(flags, hazards), _loader(flags, self._metrics))
+        self._grpc: GrpcServer | None = None
         self._rest: HttpServer | None = None
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll_config, name="config-poll", daemon=True)
@@ -50,7 +52,8 @@ class ModelServer:
         watcher.start()
         self._core.start(config)
         predictor = Predictor(self._core, self._metrics, packed=self._flags.enable_serialization_as_tensor_content)
-        self._grpc = start_grpc(self._core, predictor, _grpc_options(self._flags))
+        answering = Answering(core=self._core, predictor=predictor, metrics=self._metrics)
+        self._grpc = GrpcServer(answering, _grpc_options(self._flags))
         self._start_rest(predictor)
         if self._flags.model_config_file and self._flags.model_config_file_poll_wait_seconds > 0:
             self._poller.start()
@@ -59,13 +62,13 @@ class ModelServer:
         """Take no new request, let those under way end within so many seconds, and stop."""
         self._stopping.set()
         deadline = time.monotonic() + seconds
-        stopped = self._grpc.stop(grace=seconds) if self._grpc else None
+        stopped = self._grpc.stop(seconds) if self._grpc else None
         self._core.stop()
         if self._rest:
             self._rest.drain(seconds)
         if stopped:
             stopped.wait(timeout=max(0.0, deadline - time.monotonic()))
-        if self._flags.grpc_socket_path:
+        if self._grpc and self._flags.grpc_socket_path:
             Path(self._flags.grpc_socket_path).unlink(missing_ok=True)
 
     def _start_rest(self, predictor: Predictor) -> None:
@@ -73,14 +76,22 @@ class ModelServer:
         if not flags.rest_api_port:
             return
         if flags.rest_api_port == flags.port:
-            _LOG.error("--rest_api_port cannot be same as --port. Skipped exporting HTTP/REST API.")
+            _LOG.error(
+                "server_options.http_port cannot be same as grpc_port. Please use a different port for HTTP/REST API. "
+                "Skipped exporting HTTP/REST API."
+            )
             return
         options = RestOptions(
             metrics_path=metrics_path(flags.monitoring_config_file) if flags.monitoring_config_file else "",
             cors=flags.rest_api_enable_cors_support,
         )
         handler = RestHandler(self._core, predictor, self._metrics, options)
-        self._rest = HttpServer(port=flags.rest_api_port, handle=handler.handle, threads=flags.rest_api_num_threads)
+        try:
+            self._rest = HttpServer(port=flags.rest_api_port, handle=handler.handle, threads=flags.rest_api_num_threads)
+        except StatusError as error:
+            # As officially: the server goes on without REST.
+            _LOG.error("Failed to start HTTP Server at localhost:%s: %s", flags.rest_api_port, error.message)
+            return
         self._rest.start()
         _LOG.info("Exporting HTTP/REST API at:localhost:%s ...", self._rest.port)
 
@@ -93,10 +104,6 @@ class ModelServer:
         self._core.stop()
 
     def _first_config(self) -> Any:
-        if not self._flags.port and not self._flags.grpc_socket_path:
-            raise invalid_argument(
-                "At least one of server_options.grpc_port or server_options.grpc_socket_path must be set."
-            )
         if self._flags.model_config_file:
             return read_config(self._flags.model_config_file)
         return single_model(self._flags.model_name, self._flags.model_base_path)
@@ -105,32 +112,38 @@ class ModelServer:
         """Apply the config file again and again, changed or not: it reverts what a reload pushed, as officially."""
         while not self._stopping.wait(self._flags.model_config_file_poll_wait_seconds):
             try:
-                self._core.reload(read_config(self._flags.model_config_file))
+                config = read_config(self._flags.model_config_file)
+            except StatusError as error:
+                _LOG.error("Failed to read ModelServerConfig file: %s", error.message)
+                continue
+            try:
+                self._core.reload(config)
             except StatusError as error:
                 _LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
 
 
 def read_config(path: str) -> Any:
-    """Read a config file. Raises NOT_FOUND where it is not there, INVALID_ARGUMENT where it does not parse."""
+    """Read a config file. Raises StatusError: it cannot be read, or INVALID_ARGUMENT where it does not parse."""
+    text = read_text(path)
     try:
-        text = Path(path).read_text()
-    except FileNotFoundError as error:
-        raise not_found(f"{path}; No such file or directory") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise invalid_argument(f"{path}: {error}") from error
-    return parse_text(text)
+        return parse_text(text)
+    except StatusError as error:
+        _LOG.error("%s", error.message)
+        raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
 
 
-def _core_options(flags: Flags) -> CoreOptions:
+def _core_options(flags: Flags, hazards: frozenset[Hazard]) -> CoreOptions:
     return CoreOptions(
-        poll_seconds=flags.file_system_poll_wait_seconds,
+        polling=Polling(seconds=flags.file_system_poll_wait_seconds, at_reload=Hazard.POLL_ON_INTERVAL not in hazards),
         loading=LoadingPolicy(
             load_threads=flags.num_load_threads,
             unload_threads=flags.num_unload_threads,
             max_retries=flags.max_num_load_retries,
             retry_seconds=flags.load_retry_interval_micros / _MICROSECONDS,
+            tick_seconds=_TICK_SECONDS if Hazard.MANAGER_TICK in hazards else 0.0,
         ),
         allow_labels_for_unavailable=flags.allow_version_labels_for_unavailable_models,
+        hazards=hazards,
     )
 
 

@@ -4,14 +4,21 @@ Their messages do not ship in the Python package, so their descriptors are made 
 `monitoring_config.proto` and `ssl_config.proto`.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from serving.model_server.statuses import invalid_argument, not_found
+from serving.model_server.statuses import Code, StatusError, invalid_argument
 
+_LOG = logging.getLogger(__name__)
+_CODES = {
+    FileNotFoundError: Code.NOT_FOUND,
+    PermissionError: Code.PERMISSION_DENIED,
+    IsADirectoryError: Code.FAILED_PRECONDITION,
+}
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "tensorflow.serving.dropin"
 
@@ -47,15 +54,23 @@ def _message(file: descriptor_pb2.FileDescriptorProto, name: str, *fields: tuple
 _MESSAGES = _messages()
 
 
-def _read(path: str, name: str) -> Any:
+def read_text(path: str) -> str:
+    """Read a text file that a flag names. Raises StatusError, of the code that TensorFlow gives it."""
     try:
-        text = Path(path).read_text()
+        return Path(path).read_text()
     except OSError as error:
-        raise not_found(f"{path}; {error.strerror}") from error
+        raise StatusError(_CODES.get(type(error), Code.UNKNOWN), f"{path}; {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
+
+
+def _read(path: str, name: str) -> Any:
+    text = read_text(path)
     try:
         return text_format.Parse(text, _MESSAGES[name]())
     except text_format.ParseError as error:
-        raise invalid_argument(f"Invalid protobuf file: '{path}': {error}") from error
+        _LOG.error("Error parsing text-format tensorflow.serving.%s: %s", name, error)
+        raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
 
 
 def metrics_path(path: str) -> str:
@@ -70,9 +85,11 @@ def metrics_path(path: str) -> str:
 def tls_credentials(path: str) -> grpc.ServerCredentials:
     """Return the gRPC credentials that an SSL config gives: key, certificate, and the CA of clients if it asks for one.
 
-    Raises NOT_FOUND, or INVALID_ARGUMENT where the file does not parse.
+    Raises StatusError where the file cannot be read, does not parse, or verifies clients by no CA.
     """
     config = _read(path, "SSLConfig")
+    if config.client_verify and not config.custom_ca:
+        raise invalid_argument(f"{path}: client_verify needs custom_ca, the certificate that signed the clients'")
     return grpc.ssl_server_credentials(
         [(config.server_key.encode(), config.server_cert.encode())],
         root_certificates=config.custom_ca.encode() or None,

@@ -70,41 +70,46 @@ class StateBoard:
             self._closed = True
             self._changed.notify_all()
 
-    def wait_until_settled(self, names: Collection[str], since: int) -> dict[str, dict[int, VersionState]]:
-        """Wait, without limit, until each model has a version AVAILABLE, or has failed with none left to hope for.
+    def wait_until_settled(
+        self, names: Collection[str], since: int, *, any_end: bool = False
+    ) -> dict[str, dict[int, VersionState]]:
+        """Wait, without limit, until each model is settled: its newest version that came to an end of any kind tells.
 
-        Only what happened after `since` counts.
+        Only what happened after `since` counts. As officially a newest version that failed settles its model, although
+        an older one may still load. An end without an error is the orderly unload of an earlier life of the name, and
+        is passed over unless `any_end`.
 
         Returns those that failed, by name and version. Raises CANCELLED where the board is closed meanwhile.
         """
+        settled: dict[str, tuple[int, VersionState]] = {}
+
+        def all_settled() -> bool:
+            for name in set(names) - settled.keys():
+                found = self._settled(name, since, any_end=any_end)
+                if found:
+                    settled[name] = found
+            return len(settled) == len(set(names))
+
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or all(self._settled(name, since) for name in names))
+            self._changed.wait_for(lambda: self._closed or all_settled())
             if self._closed:
                 raise StatusError(Code.CANCELLED, "The server is shutting down.")
-            return {name: fresh for name in names if not _available(fresh := self._fresh(name, since))}
+        failed = ((name, *settled[name]) for name in sorted(settled))
+        return {name: {version: each} for name, version, each in failed if each.state is not State.AVAILABLE}
 
-    def _settled(self, name: str, since: int) -> bool:
-        fresh = self._fresh(name, since)
-        if _available(fresh):
-            return True
-        # An end without an error is the orderly unload of an earlier life of the name: the new one is still to come.
-        failed = any(each.error for each in fresh.values())
-        return failed and all(each.state is State.END for each in fresh.values())
-
-    def _fresh(self, name: str, since: int) -> dict[int, VersionState]:
-        return {version: each for version, each in self._states.get(name, {}).items() if each.sequence > since}
-
-
-def _available(versions: dict[int, VersionState]) -> bool:
-    return any(each.state is State.AVAILABLE for each in versions.values())
+    def _settled(self, name: str, since: int, *, any_end: bool) -> tuple[int, VersionState] | None:
+        for version, each in sorted(self._states.get(name, {}).items(), reverse=True):
+            ended = each.state is State.END and (any_end or each.error is not None)
+            if each.sequence > since and (ended or each.state is State.AVAILABLE):
+                return version, each
+        return None
 
 
 def failure_text(failed: dict[str, dict[int, VersionState]]) -> str:
     """Say which models did not become available and why, in the official server's words."""
     parts = "".join(
-        f"{{{{name: {name} version: {version}}} due to error: {each.error}}}, "
+        f"{{{{name: {name} version: {version}}}{f' due to error: {each.error}' if each.error else ''}}}, "
         for name, versions in failed.items()
-        for version, each in sorted(versions.items())
-        if each.error
+        for version, each in versions.items()
     )
     return f"{len(failed)} model(s) did not become available: {{{parts}}}"

@@ -293,7 +293,7 @@ def test_retries_of_a_failed_load_end_when_the_version_is_no_longer_wanted(start
     (base / "1" / "saved_model.pb").unlink()
     server = start("--num_load_threads=1", "--max_num_load_retries=5", models="model_config_list {}")
     waiting = server.models.HandleReloadConfigRequest.future(reload_request(config({"bad": base})), timeout=60)
-    eventually(lambda: "Retrying the load" in server.log.read_text(), "a first failure")
+    eventually(lambda: "Loading servable: {name: bad version: 1} failed" in server.log.read_text(), "a first failure")
     assert server.states("bad") == {1: "LOADING"}
     began = time.monotonic()
     (base / "1").rename(base.parent / "away")

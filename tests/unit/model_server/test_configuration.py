@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serving.model_server.configuration import ModelList, VersionPolicy, accept, parse_text, single_model
+from serving.model_server.configuration import (
+    ModelList,
+    VersionPolicy,
+    accept,
+    check_platform,
+    parse_text,
+    single_model,
+)
 from serving.model_server.planning import Phase, choose_versions, plan, version_of
 from serving.model_server.serving_map import ModelRequest, ServingVersions, check_labels
 from serving.model_server.statuses import Code, StatusError
@@ -52,6 +59,20 @@ def test_labels_and_the_deprecated_type_are_read() -> None:
     assert accepted is not None
     assert accepted.models["m"].labels == {"stable": 7}
     assert accepted.models["m"].platform == "tensorflow"
+
+
+def test_an_entry_without_a_platform_is_told_once_it_is_stored_and_then_refuses_every_later_list() -> None:
+    """As officially: the bad list is what the next one is compared with."""
+    stored = read('model_config_list { config { name: "m" base_path: "/m" } }')
+    assert stored is not None
+    with pytest.raises(StatusError, match="Illegal setting neither"):
+        check_platform(stored.models["m"])
+    with pytest.raises(StatusError, match="Illegal setting neither"):
+        read(f"model_config_list {{ config {{ {ENTRY} }} }}", stored)
+    both = read(f"model_config_list {{ config {{ {ENTRY} model_type: TENSORFLOW }} }}")
+    assert both is not None
+    with pytest.raises(StatusError, match="Illegal setting both"):
+        check_platform(both.models["m"])
 
 
 def test_an_empty_config_changes_nothing_at_first_and_is_refused_later() -> None:
@@ -105,12 +126,14 @@ def test_a_policy_chooses_only_what_is_there(found: frozenset[int], count: int, 
 
 @given(VERSIONS, st.dictionaries(st.integers(0, 20), st.sampled_from(Phase)))
 def test_a_plan_never_leaves_a_model_without_a_version(wanted: frozenset[int], phases: dict[int, Phase]) -> None:
-    """What serves is unloaded only where a wanted version serves or none is wanted; nothing is done twice."""
+    """One that serves is kept until a wanted version serves or none is wanted; nothing is done twice."""
     decided = plan(wanted, phases)
     ready = {version for version, phase in phases.items() if phase is Phase.READY}
     assert set(decided.unload) <= ready - wanted
     if wanted and ready:
         assert ready - set(decided.unload)
+    if wanted and not ready & wanted and ready:
+        assert set(decided.unload) == ready - {max(ready)}
     assert set(decided.load) <= wanted
     assert all(phases.get(version, Phase.NEW) in (Phase.NEW, Phase.GONE) for version in decided.load)
     assert not set(decided.forget) & (wanted | set(decided.unload))
@@ -163,17 +186,27 @@ def test_requests_find_versions_by_number_label_or_as_the_latest() -> None:
 
 
 def test_the_board_tells_old_news_from_new() -> None:
-    """What happened before a reload does not settle it; an orderly end of an earlier life does not either."""
+    """What happened before a reload does not settle it; an orderly end of an earlier life does so only if asked."""
     board = StateBoard()
     board.publish("m", 1, State.AVAILABLE)
     since = board.now()
     error = StatusError(Code.NOT_FOUND, "gone")
     board.publish("m", 1, State.END)
+    assert board.wait_until_settled({"m"}, since, any_end=True)["m"][1].error is None
     board.publish("m", 2, State.END, error)
     assert board.wait_until_settled({"m"}, since)["m"][2].error == error
     board.publish("m", 3, State.AVAILABLE)
     assert board.wait_until_settled({"m"}, since) == {}
     assert list(board.versions("m")) == [3, 2, 1]
+
+
+def test_the_newest_version_that_ended_settles_its_model() -> None:
+    """As officially: a newest one that failed is told although an older one serves."""
+    board = StateBoard()
+    board.publish("m", 1, State.AVAILABLE)
+    board.publish("m", 2, State.END, StatusError(Code.NOT_FOUND, "gone"))
+    board.publish("m", 3, State.LOADING)
+    assert list(board.wait_until_settled({"m"}, 0)["m"]) == [2]
 
 
 def test_closing_the_board_releases_its_waiters() -> None:
@@ -190,4 +223,7 @@ def test_failed_models_are_told_in_the_official_words() -> None:
     failed = VersionState(state=State.END, error=StatusError(Code.NOT_FOUND, "no file"))
     assert failure_text({"m": {1: failed}}) == (
         "1 model(s) did not become available: {{{name: m version: 1} due to error: NOT_FOUND: no file}, }"
+    )
+    assert failure_text({"m": {1: VersionState(state=State.END)}}) == (
+        "1 model(s) did not become available: {{{name: m version: 1}}, }"
     )

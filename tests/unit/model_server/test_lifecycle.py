@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from serving.model_server.lifecycle import Lifecycle, LoadingPolicy
+from serving.model_server.lifecycle import Lifecycle
+from serving.model_server.retries import LoadingPolicy
 from serving.model_server.serving_map import ModelRequest, ServingVersions
 from serving.model_server.statuses import Code, StatusError
 from serving.model_server.version_states import State, StateBoard
@@ -126,4 +127,19 @@ def test_what_is_no_longer_wanted_while_it_loads_is_unloaded_afterwards() -> Non
     world.want(1)
     world.reach(_is(world, v1=State.AVAILABLE))
     assert world.lifecycle.serves("m")
+    world.lifecycle.stop()
+
+
+def test_with_a_tick_one_load_or_unload_begins_at_a_time_and_an_unload_first() -> None:
+    """All that are wanted are told at once; the newest loads first, and holds back no unload."""
+    world = World(LoadingPolicy(load_threads=2, unload_threads=2, max_retries=0, retry_seconds=0.0, tick_seconds=0.02))
+    world.held[3] = threading.Event()
+    world.want(1, 2, 3)
+    world.reach(_is(world, v1=State.AVAILABLE, v2=State.AVAILABLE, v3=State.LOADING))
+    assert world.attempts == [3, 2, 1]
+    world.want(2, 3, 4)
+    world.reach(_is(world, v1=State.END, v2=State.AVAILABLE, v3=State.LOADING, v4=State.AVAILABLE))
+    assert world.attempts == [3, 2, 1, 4]
+    world.held[3].set()
+    world.reach(_is(world, v1=State.END, v2=State.AVAILABLE, v3=State.AVAILABLE, v4=State.AVAILABLE))
     world.lifecycle.stop()
