@@ -80,6 +80,8 @@ _PROCESSES: Final[Mapping[str, str]] = {
     "roost_outbox_": "deployer",
     "roost_node_": "serving node",
     "roost_gateway_": "serving node",
+    "roost_app_": "serving node",
+    "roost_tap_": "serving node",
     "roost_restart_": "rolling restart with --every",
     "roost_console_": "console",
 }

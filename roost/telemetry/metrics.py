@@ -117,3 +117,14 @@ CONSOLE_REFUSED: Final = Counter(
     "Requests that nobody may make, by HTTP status: no or bad token, foreign machine, foreign origin, not JSON.",
     ["status"],
 )
+APP_SECONDS: Final = Histogram(
+    "roost_app_answer_seconds",
+    "Answers of the node's own page for predictions, the model server's part included.",
+    ["status"],
+    buckets=_SECONDS,
+)
+TAP_REQUESTS: Final = Counter(
+    "roost_tap_requests_total",
+    "Requests that were taken for the canary, by result: recorded, over (the hour's bound), full, unfit, lost.",
+    ["result"],
+)
