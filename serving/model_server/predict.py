@@ -1,89 +1,114 @@
 """Predict: from a request's tensors to a response's, on one version."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from roost.adapters.tf_messages import (
     Array,
     UnsupportedTensorError,
     array_from_tensor,
+    fill_tensor,
+    meta_graph_pb2,
     predict_pb2,
-    tensor_from_array,
     tensor_pb2,
 )
 from serving.model_server.servable import Servable, Signature
-from serving.model_server.statuses import invalid_argument
+from serving.model_server.statuses import Code, StatusError, invalid_argument
+from serving.model_server.terms import Terms
 
-Serialize = Callable[[Array], tensor_pb2.TensorProto]
+#: Writes an array into an empty TensorProto.
+Fill = Callable[[tensor_pb2.TensorProto, Array], None]
+
+_PREDICT = ("tensorflow/serving/predict", "tensorflow/serving/classify", "tensorflow/serving/regress")
 
 
 def predict(
-    servable: Servable,
-    request: predict_pb2.PredictRequest,
-    serialize: Serialize = tensor_from_array,
-    on_run: Callable[[float], None] | None = None,
+    servable: Servable, request: predict_pb2.PredictRequest, terms: Terms, fill: Fill = fill_tensor
 ) -> predict_pb2.PredictResponse:
-    """Answer a request; `on_run` is told the seconds that the graph itself took.
+    """Answer a request.
 
     Raises FAILED_PRECONDITION for an unknown signature, INVALID_ARGUMENT for inputs or outputs that it has not, or a
     tensor that cannot be read, and whatever the graph itself ends with.
     """
     signature = servable.signature(request.model_spec.signature_name)
-    inputs = _inputs(signature, request.inputs)
-    outputs = _outputs(signature, request)
+    check_method_name(servable, signature)
+    inputs = read_inputs(signature, request.inputs)
+    outputs = _outputs(signature, request.output_filter)
     started = time.perf_counter()
-    answers = signature.run(inputs, outputs)
-    if on_run is not None:
-        on_run(time.perf_counter() - started)
+    answers = signature.run(inputs, outputs, terms.timeout)
+    terms.on_run(time.perf_counter() - started)
     response = predict_pb2.PredictResponse()
     spec = response.model_spec
     spec.name = request.model_spec.name
     spec.signature_name = signature.name
     spec.version.value = servable.version
     for alias, value in answers.items():
-        response.outputs[alias].CopyFrom(serialize(value))
+        fill(response.outputs[alias], value)
     return response
 
 
-def _inputs(signature: Signature, tensors: Any) -> list[Array]:
-    """The request's tensors in the order of the signature's inputs; those left out take their defaults."""
-    expected = signature.inputs
+def check_method_name(servable: Servable, signature: Signature) -> None:
+    """Raise INTERNAL where names are checked and this signature's is none that Predict answers, as officially."""
+    if servable.checks_method_names and signature.definition.method_name not in _PREDICT:
+        raise StatusError(
+            Code.INTERNAL,
+            f"Expected prediction signature method_name to be one of {{{', '.join(_PREDICT)}}}. "
+            f"Was: {signature.definition.method_name}",
+        )
+
+
+def read_inputs(signature: Signature, tensors: Any) -> list[Array]:
+    """Return the request's tensors in the order of the signature's inputs; those left out take their defaults."""
     defaults = signature.definition.defaults
-    if len(tensors) > len(expected) or (len(tensors) < len(expected) and not defaults):
-        raise invalid_argument(_size_text(set(tensors), set(expected)))
-    for alias in tensors:
-        if alias not in expected:
-            raise invalid_argument(
-                f"input tensor alias not found in signature: {alias}. "
-                f"Inputs expected to be in the set {{{','.join(expected)}}}."
-            )
+    if len(tensors) > len(signature.inputs) or (len(tensors) < len(signature.inputs) and not defaults):
+        raise size_error(set(tensors), set(signature.inputs))
     values = []
-    for alias in expected:
-        if alias not in tensors and alias not in defaults:
-            raise invalid_argument(_size_text(set(tensors), set(expected)))
-        tensor = tensors[alias] if alias in tensors else defaults[alias]
-        try:
-            values.append(array_from_tensor(tensor))
-        except UnsupportedTensorError as error:
-            raise invalid_argument(f"tensor parsing error: {alias}") from error
+    for alias, info in signature.inputs.items():
+        if alias in tensors:
+            values.append(_array(tensors[alias], alias))
+        elif alias in defaults:
+            values.append(_array(defaults[alias], alias))
+        else:
+            raise invalid_argument(_missing_text(alias, info, tensors, defaults))
+    used = [alias for alias in tensors if alias in signature.inputs]
+    if len(used) != len(tensors):
+        raise invalid_argument(
+            f"Inputs contains invalid name. Used request inputs: {_joined(used)}, request input: {_joined(tensors)}"
+        )
     return values
 
 
-def _size_text(sent: set[str], expected: set[str]) -> str:
-    def joined(names: set[str]) -> str:
-        return ",".join(sorted(names))
+def _array(tensor: tensor_pb2.TensorProto, alias: str) -> Array:
+    try:
+        return array_from_tensor(tensor)
+    except UnsupportedTensorError as error:
+        raise invalid_argument(f"tensor parsing error: {alias}") from error
 
-    return (
-        f"input size does not match signature: {len(sent)}!={len(expected)} len({{{joined(sent)}}}) != "
-        f"len({{{joined(expected)}}}). Sent extra: {{{joined(sent - expected)}}}. "
-        f"Missing but required: {{{joined(expected - sent)}}}."
+
+def _joined(names: Iterable[str]) -> str:
+    return ",".join(sorted(names))
+
+
+def size_error(sent: set[str], expected: set[str]) -> StatusError:
+    """Return INVALID_ARGUMENT for a request that has not as many inputs as the signature."""
+    return invalid_argument(
+        f"input size does not match signature: {len(sent)}!={len(expected)} len({{{_joined(sent)}}}) != "
+        f"len({{{_joined(expected)}}}). Sent extra: {{{_joined(sent - expected)}}}. "
+        f"Missing but required: {{{_joined(expected - sent)}}}."
     )
 
 
-def _outputs(signature: Signature, request: predict_pb2.PredictRequest) -> tuple[str, ...]:
+def _missing_text(alias: str, info: meta_graph_pb2.TensorInfo, sent: Iterable[str], defaults: Iterable[str]) -> str:
+    return (
+        f"Signature input alias: {alias}(feed name: {info.name}) not found in request and no default value provided. "
+        f"Inputs expected to be in the request {{{_joined(sent)}}}, or default input alias set: {_joined(defaults)}"
+    )
+
+
+def _outputs(signature: Signature, output_filter: Iterable[str]) -> tuple[str, ...]:
     seen: dict[str, None] = {}
-    for alias in request.output_filter:
+    for alias in output_filter:
         if alias not in signature.outputs:
             raise invalid_argument(
                 f"output tensor alias not found in signature: {alias} "

@@ -1,54 +1,96 @@
-"""Predict on whichever version a request asks for, counted and timed as the official server does it."""
+"""Every question on whichever version a request asks for, counted and timed as the official server does it."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
 
-from roost.adapters.tf_messages import packed_tensor_from_array, predict_pb2, tensor_from_array
+from roost.adapters.tf_messages import (
+    classification_pb2,
+    fill_packed_tensor,
+    fill_tensor,
+    inference_pb2,
+    model_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 from serving.model_server.core import ServerCore
+from serving.model_server.inference.ask import classify, multi_infer, regress
 from serving.model_server.metadata import model_request
 from serving.model_server.metrics import Metrics
-from serving.model_server.predict import Serialize, predict
-from serving.model_server.rest.json_answers import outputs_body, predictions_body
-from serving.model_server.rest.json_requests import parse_json, read_predict
-from serving.model_server.servable import DEFAULT_SIGNATURE, Servable, Signature
+from serving.model_server.predict import Fill, predict
+from serving.model_server.servable import Servable
 from serving.model_server.serving_map import ModelRequest
 from serving.model_server.statuses import Code, StatusError, invalid_argument
+from serving.model_server.terms import Terms
 
 _MICROSECONDS = 1e6
 
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+Ask = Callable[[Servable, RequestT, Terms], ResponseT]
+
 
 class Predictor:
-    """Answers predictions for gRPC and REST. Over gRPC numbers are in typed fields, or packed where so started."""
+    """Answers request messages. Numbers come back in typed fields, or packed where so started."""
 
     def __init__(self, core: ServerCore, metrics: Metrics, *, packed: bool) -> None:
         self._core = core
         self._metrics = metrics
-        self._serialize: Serialize = packed_tensor_from_array if packed else tensor_from_array
+        fill: Fill = fill_packed_tensor if packed else fill_tensor
+        self._predict: Ask[Any, Any] = partial(predict, fill=fill)
 
-    def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        """Answer a request message. Raises StatusError."""
+    def predict(self, request: predict_pb2.PredictRequest, timeout: float = math.inf) -> predict_pb2.PredictResponse:
+        """Answer in tensors; `timeout` in seconds bounds the wait in a batching queue. Raises StatusError."""
+        return self._answer("Predict", self._predict, request, timeout)
+
+    def classify(
+        self, request: classification_pb2.ClassificationRequest, timeout: float = math.inf
+    ) -> classification_pb2.ClassificationResponse:
+        """Answer examples in classes. Raises StatusError."""
+        return self._answer("Classify", classify, request, timeout)
+
+    def regress(
+        self, request: regression_pb2.RegressionRequest, timeout: float = math.inf
+    ) -> regression_pb2.RegressionResponse:
+        """Answer examples in values. Raises StatusError."""
+        return self._answer("Regress", regress, request, timeout)
+
+    def multi_infer(
+        self, request: inference_pb2.MultiInferenceRequest, timeout: float = math.inf
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Answer examples by several signatures at once; it is not among the counted requests, as officially."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self._core.servable(model_request(spec)) as servable:
+            return multi_infer(servable, request, self.terms(spec.name, "MultiInference", timeout))
+
+    @contextmanager
+    def lent(self, model: ModelRequest) -> Iterator[Servable]:
+        """Lend the version that a request asks for. Raises StatusError where there is none."""
+        with self._core.servable(model) as servable:
+            yield servable
+
+    def terms(self, name: str, api: str, timeout: float) -> Terms:
+        """Return how a request of a model is run."""
+        return Terms(
+            timeout=timeout,
+            on_run=lambda seconds: self._metrics.runtime_latency.add(name, api, "TF1", value=seconds * _MICROSECONDS),
+            on_examples=lambda count: self._metrics.example_counts.add(name, value=count),
+        )
+
+    def _answer(self, api: str, ask: Ask[RequestT, ResponseT], request: Any, timeout: float) -> ResponseT:
         name = request.model_spec.name
-        with self._counted(name, "GRPC"):
+        with self.counted(name, api, "GRPC"):
             if not request.HasField("model_spec"):
                 raise invalid_argument("Missing ModelSpec")
             with self._core.servable(model_request(request.model_spec)) as servable:
-                return predict(servable, request, self._serialize, self._run_timer(name))
-
-    def predict_json(self, model: ModelRequest, body: bytes) -> bytes:
-        """Answer a REST body by a REST body. Raises StatusError."""
-        with self._counted(model.name, "REST"):
-            document = parse_json(body)
-            with self._core.servable(model) as servable:
-                asked = read_predict(document, lambda name: _rest_signature(servable, name).inputs)
-                signature = servable.signature(asked.signature_name)
-                started = time.perf_counter()
-                outputs = signature.run([asked.inputs[alias] for alias in signature.inputs], ())
-                self._run_timer(model.name)(time.perf_counter() - started)
-            return predictions_body(outputs) if asked.by_row else outputs_body(outputs)
+                return ask(servable, request, self.terms(name, api, timeout))
 
     @contextmanager
-    def _counted(self, name: str, entrypoint: str) -> Iterator[None]:
+    def counted(self, name: str, api: str, entrypoint: str) -> Iterator[None]:
+        """Count a request by how it ends, and time one that ends well."""
         started = time.perf_counter()
         try:
             yield
@@ -57,22 +99,4 @@ class Predictor:
             raise
         self._metrics.request_count.add(name, Code.OK.name)
         elapsed = (time.perf_counter() - started) * _MICROSECONDS
-        self._metrics.request_latency.add(name, "Predict", entrypoint, value=elapsed)
-
-    def _run_timer(self, name: str) -> Callable[[float], None]:
-        def on_run(seconds: float) -> None:
-            self._metrics.runtime_latency.add(name, "Predict", "TF1", value=seconds * _MICROSECONDS)
-
-        return on_run
-
-
-def _rest_signature(servable: Servable, name: str) -> Signature:
-    try:
-        return servable.signature(name)
-    except StatusError as error:
-        # REST looks the signature up earlier than gRPC does, and refuses it in other words.
-        if error.code is not Code.FAILED_PRECONDITION:
-            raise
-        raise invalid_argument(
-            f'Serving signature name: "{name or DEFAULT_SIGNATURE}" not found in signature def'
-        ) from error
+        self._metrics.request_latency.add(name, api, entrypoint, value=elapsed)

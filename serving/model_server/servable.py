@@ -1,5 +1,6 @@
 """One loaded version of a model: its signatures, the runs prepared for them, and who uses it now."""
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,55 +9,52 @@ from pathlib import Path
 import numpy as np
 
 from roost.adapters.tf_messages import Array, meta_graph_pb2
-from serving.model_server.runtime import Callable, Graph, RuntimeOptions
+from serving.model_server.prepared_runs import Batching, PreparedRuns, Run
+from serving.model_server.runtime import Graph, RuntimeOptions
 from serving.model_server.saved_model import initial_runs, read_meta_graph
 from serving.model_server.statuses import failed_precondition
 
 DEFAULT_SIGNATURE = "serving_default"
 
-#: Subsets of outputs that a signature keeps a prepared run for; a client that asks for more of them runs the full one.
-_MOST_SUBSETS = 32
-
 
 class Signature:
     """One signature: its inputs and outputs by alias, and its prepared runs."""
 
-    def __init__(self, name: str, definition: meta_graph_pb2.SignatureDef, graph: Graph) -> None:
+    def __init__(self, name: str, definition: meta_graph_pb2.SignatureDef, runs: PreparedRuns) -> None:
         """Prepare the run that fetches every output."""
         self.name = name
         self.definition = definition
         self.inputs: dict[str, meta_graph_pb2.TensorInfo] = dict(sorted(definition.inputs.items()))
         self.outputs: dict[str, meta_graph_pb2.TensorInfo] = dict(sorted(definition.outputs.items()))
-        self._graph = graph
+        self._runs = runs
+        self._feeds = tuple(info.name for info in self.inputs.values())
         self._all = tuple(self.outputs)
-        self._runs: dict[tuple[str, ...], Callable] = {}
-        self._run_for(self._all)
+        self._run_all = self._run_for(self._all)
 
-    def run(self, inputs: Sequence[Array], outputs: tuple[str, ...]) -> dict[str, Array]:
+    def run(self, inputs: Sequence[Array], outputs: tuple[str, ...], timeout: float = math.inf) -> dict[str, Array]:
         """Return these outputs (all of them for an empty tuple) for inputs in the order of `self.inputs`.
 
-        Raises StatusError with TensorFlow's code and message.
+        `timeout`: seconds that they may wait in a batching queue. Raises StatusError with TensorFlow's message.
         """
-        wanted = outputs or self._all
-        run = self._runs.get(wanted) or self._run_for(wanted)
-        return dict(zip(wanted, run(inputs), strict=True))
+        if not outputs:
+            return dict(zip(self._all, self._run_all(inputs, timeout), strict=True))
+        return dict(zip(outputs, self._run_for(outputs)(inputs, timeout), strict=True))
 
-    def _run_for(self, outputs: tuple[str, ...]) -> Callable:
-        run = self._graph.callable(
-            feeds=[info.name for info in self.inputs.values()],
-            fetches=[self.outputs[alias].name for alias in outputs],
-        )
-        if len(self._runs) < _MOST_SUBSETS:
-            self._runs[outputs] = run
-        return run
+    def _run_for(self, outputs: tuple[str, ...]) -> Run:
+        return self._runs.get(self._feeds, tuple(self.outputs[alias].name for alias in outputs))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOptions:
-    """Which meta graph of a SavedModel is loaded, and with which resources."""
+    """Which meta graph of a SavedModel is loaded, with which resources, and how it is asked.
+
+    `check_method_names`: a signature only answers the questions that its method name says.
+    """
 
     tags: tuple[str, ...]
     runtime: RuntimeOptions
+    batching: Batching | None = None
+    check_method_names: bool = False
 
 
 class Servable:
@@ -67,11 +65,13 @@ class Servable:
         self.name = name
         self.version = version
         self.directory = directory
+        self.checks_method_names = options.check_method_names
         self._idle = threading.Condition()
         self._users = 0
         self._closing = False
         meta_graph = read_meta_graph(directory, options.tags)
         self._graph = Graph(meta_graph.graph_def, options.runtime)
+        self._runs = PreparedRuns(self._graph, options.batching)
         try:
             for run in initial_runs(directory, meta_graph):
                 prepared = self._graph.callable(feeds=list(run.feeds), targets=run.targets)
@@ -81,6 +81,7 @@ class Servable:
             if DEFAULT_SIGNATURE in self.signature_defs:
                 self.signature(DEFAULT_SIGNATURE)
         except BaseException:
+            self._runs.close()
             self._graph.close()
             raise
 
@@ -91,8 +92,12 @@ class Servable:
         if found is None:
             if name not in self.signature_defs:
                 raise failed_precondition(f'Serving signature key "{name}" not found.')
-            found = self._signatures[name] = Signature(name, self.signature_defs[name], self._graph)
+            found = self._signatures[name] = Signature(name, self.signature_defs[name], self._runs)
         return found
+
+    def prepared(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Run:
+        """Return the run that feeds and fetches these tensors of the graph. Raises StatusError where it has not."""
+        return self._runs.get(feeds, fetches)
 
     def acquire(self) -> bool:
         """Hold the version open for a request, until `release`; False where it is closing already."""
@@ -115,4 +120,5 @@ class Servable:
             self._closing = True
             self._idle.wait_for(lambda: not self._users)
         self._signatures.clear()
+        self._runs.close()
         self._graph.close()

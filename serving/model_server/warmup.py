@@ -3,14 +3,18 @@
 The file is a TFRecord of PredictionLog messages, as TensorFlow Serving reads it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from roost.adapters.tf_messages import prediction_log_pb2
+from serving.model_server.inference.ask import classify, multi_infer, regress
 from serving.model_server.predict import predict
 from serving.model_server.servable import Servable
 from serving.model_server.statuses import Code, StatusError
+from serving.model_server.terms import Terms
 from serving.model_server.tfrecord import records
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -49,7 +53,16 @@ def _replay(servable: Servable, record: bytes, path: Path) -> None:
     kind = log.WhichOneof("log_type")
     if kind is None:
         return
-    if kind != "predict_log":
-        raise StatusError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
-    if log.predict_log.HasField("request"):
-        predict(servable, log.predict_log.request)
+    ask = _ASKED.get(kind)
+    if ask is None:
+        number = log.DESCRIPTOR.fields_by_name[kind].number
+        raise StatusError(Code.UNIMPLEMENTED, f"Unsupported log_type for warmup: {number}")
+    ask(servable, getattr(log, kind).request, Terms())
+
+
+_ASKED: dict[str, Callable[[Servable, Any, Terms], object]] = {
+    "predict_log": predict,
+    "classify_log": classify,
+    "regress_log": regress,
+    "multi_inference_log": multi_infer,
+}

@@ -1,22 +1,22 @@
 """From a REST request to its answer, whatever carries them."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 from roost.adapters.tf_messages import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 from serving.model_server.core import ServerCore
 from serving.model_server.metadata import SIGNATURE_DEF, get_metadata, get_status
 from serving.model_server.metrics import Metrics
 from serving.model_server.predictor import Predictor
+from serving.model_server.rest.answer import JSON, NOT_FOUND, TEXT, Answer
 from serving.model_server.rest.json_answers import error_body, metadata_body, status_body
 from serving.model_server.rest.paths import parse_path
+from serving.model_server.rest.predictions import JsonPredictions
 from serving.model_server.serving_map import ModelRequest
 from serving.model_server.statuses import Code, StatusError, http_status
 
 _LOG = logging.getLogger(__name__)
-_JSON = {"content-type": "application/json"}
-_TEXT = {"content-type": "text/plain"}
 _CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "POST, GET",
@@ -25,20 +25,15 @@ _CORS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """An HTTP answer."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str] = field(default_factory=lambda: _JSON)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RestOptions:
-    """`metrics_path` empty: no metrics. `cors`: answers may be read by pages of any origin."""
+    """`metrics_path` empty: no metrics. `cors`: answers may be read by pages of any origin.
+
+    `timeout`: seconds that a prediction may wait in a batching queue.
+    """
 
     metrics_path: str = ""
     cors: bool = False
+    timeout: float = math.inf
 
 
 class RestHandler:
@@ -46,22 +41,28 @@ class RestHandler:
 
     def __init__(self, core: ServerCore, predictor: Predictor, metrics: Metrics, options: RestOptions) -> None:
         self._core = core
-        self._predictor = predictor
+        self._predictions = JsonPredictions(predictor=predictor, timeout=options.timeout)
         self._metrics = metrics
         self._options = options
 
     def handle(self, method: str, path: str, body: bytes) -> Answer:
         """Answer one request; every refusal is an answer too."""
-        if self._options.metrics_path and path == self._options.metrics_path:
-            return Answer(status=200, body=self._metrics.page().encode(), headers=_TEXT)
+        if self._options.metrics_path and path.partition("?")[0] == self._options.metrics_path:
+            return self._metrics_page(path)
         if not path.lower().startswith("/v1/"):
-            return Answer(status=404, body=b"Not Found", headers=_TEXT)
+            return NOT_FOUND
         if method == "OPTIONS" and self._options.cors:
-            return Answer(status=200, body=b"", headers={**_JSON, **_CORS})
+            return Answer(status=200, body=b"", headers={**JSON, **_CORS})
         answer = self._answer(method, path, body)
         if self._options.cors:
             return Answer(status=answer.status, body=answer.body, headers={**answer.headers, **_CORS})
         return answer
+
+    def _metrics_page(self, path: str) -> Answer:
+        if path != self._options.metrics_path:
+            text = f"Unexpected path: {path}. Should be {self._options.metrics_path}"
+            return Answer(status=400, body=text.encode("latin-1"), headers=TEXT)
+        return Answer(status=200, body=self._metrics.page().encode(), headers=TEXT)
 
     def _answer(self, method: str, path: str, body: bytes) -> Answer:
         try:
@@ -77,14 +78,12 @@ class RestHandler:
     def _body(self, method: str, path: str, body: bytes) -> bytes:
         request = parse_path(method, path)
         spec = _spec(request.model)
-        if request.action == "predict":
-            return self._predictor.predict_json(request.model, body)
         if request.action == "status":
             return status_body(get_status(self._core, get_model_status_pb2.GetModelStatusRequest(model_spec=spec)))
         if request.action == "metadata":
             asked = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
             return metadata_body(get_metadata(self._core, asked))
-        raise StatusError(Code.UNIMPLEMENTED, f"{request.action} is not implemented by this server")
+        return self._predictions.answer(request.action, request.model, body)
 
 
 def _spec(model: ModelRequest) -> model_pb2.ModelSpec:

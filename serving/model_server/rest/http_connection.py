@@ -13,7 +13,8 @@ from typing import Protocol
 
 import httptools
 
-from serving.model_server.rest.handler import Answer
+from serving.model_server.rest.answer import Answer
+from serving.model_server.rest.http_body import joined
 from serving.model_server.rest.json_answers import error_body
 from serving.model_server.statuses import Code, StatusError
 
@@ -22,11 +23,8 @@ _READ = 256 * 1024
 
 #: Seconds that a connection may stay open without a request, and that a request may stall half-way.
 IDLE_SECONDS, STALL_SECONDS = 3600.0, 30.0
-#: Bytes: a JSON body takes some ten times its size in memory while it is read. Larger tensors go over gRPC.
-MOST_BODY = 128 * 1024 * 1024
+#: Bytes of a request's line and headers. A body may be of any size, as officially: bound it in the gateway before.
 MOST_HEAD = 64 * 1024
-
-_LENGTH_DIGITS = 18
 
 Handle = Callable[[str, str, bytes], Answer]
 
@@ -41,20 +39,16 @@ class Refused(Exception):
         self.message = message
 
 
-def _too_large() -> Refused:
-    return Refused(http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {MOST_BODY} bytes")
-
-
 @dataclass(slots=True, kw_only=True)
 class _Request:
     """One request, as far as it has come in."""
 
     url: bytes = b""
     chunks: list[bytes] = field(default_factory=list)
-    size: int = 0
     head_size: int = 0
     method: str = ""
     keep_alive: bool = True
+    gzipped: bool = False
 
 
 class _Parser:
@@ -89,23 +83,19 @@ class _Parser:
         request.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._of_size(len(name) + len(value))
+        request = self._of_size(len(name) + len(value))
         match name.lower():
             case b"expect" if value.lower() == b"100-continue":
                 self._expects_continue = True
-            case b"content-length" if len(value) > _LENGTH_DIGITS or int(value) > MOST_BODY:
-                raise _too_large()
+            case b"content-encoding":
+                request.gzipped = b"gzip" in value.lower()
 
     def on_headers_complete(self) -> None:
         if self._expects_continue:
             self._send_continue()
 
     def on_body(self, chunk: bytes) -> None:
-        request = self._current()
-        request.size += len(chunk)
-        if request.size > MOST_BODY:
-            raise _too_large()
-        request.chunks.append(chunk)
+        self._current().chunks.append(chunk)
 
     def on_message_complete(self) -> None:
         request = self._current()
@@ -190,11 +180,10 @@ class Connection:
             parser.complete.clear()
 
     def _answer(self, request: _Request) -> bool:
-        body = request.chunks[0] if len(request.chunks) == 1 else b"".join(request.chunks)
-        path = request.url.partition(b"?")[0].decode("latin-1")
+        path = _path(request.url)
         with self._admission:
-            answer = self._handle(request.method, path, body)
-        keep_alive = request.keep_alive and not self._admission.draining
+            answer = self._handle(request.method, path, joined(request.chunks, gzipped=request.gzipped))
+        keep_alive = request.keep_alive and answer.keep_alive and not self._admission.draining
         self._send(answer, keep_alive=keep_alive, head_only=request.method == "HEAD")
         return keep_alive
 
@@ -205,6 +194,17 @@ class Connection:
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         self._client.settimeout(STALL_SECONDS)
         self._client.sendall(head if head_only else head + answer.body)
+
+
+def _path(url: bytes) -> str:
+    """Return path, query and fragment of a request's target, which may be an absolute address.
+
+    The query stays: the official server matches the whole against its paths, so that one with a query is malformed.
+    """
+    if not url.startswith(b"/"):
+        _, found, rest = url.partition(b"://")
+        url = b"/" + rest.partition(b"/")[2] if found else url
+    return url.decode("latin-1")
 
 
 def _reason(status: int) -> str:

@@ -1,95 +1,163 @@
-"""Answers as JSON: predictions in row or column form, states, signatures, errors."""
+"""Answers as JSON: predictions in row or column form, classes and values, states, signatures, errors."""
 
-import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-import orjson
 from google.protobuf import json_format
 
-from roost.adapters.tf_messages import Array, get_model_metadata_pb2, get_model_status_pb2
-from serving.model_server.metadata import SIGNATURE_DEF
+from roost.adapters.tf_messages import (
+    Array,
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    proto_dtype,
+    regression_pb2,
+    types_pb2,
+)
+from serving.model_server.rest.decimals import decimal, decimals
+from serving.model_server.rest.json_text import INDENT, base64_object, encoded, nested, nested_lines, string
+from serving.model_server.rest.json_values import dtype_name
 from serving.model_server.statuses import StatusError, invalid_argument
 
 _BYTES_SUFFIX = "_bytes"
+_INTEGERS = (types_pb2.DT_INT8, types_pb2.DT_INT16, types_pb2.DT_INT32, types_pb2.DT_INT64, types_pb2.DT_UINT8)
+_WIDE = (types_pb2.DT_UINT32, types_pb2.DT_UINT64)
 
 
 def error_body(error: StatusError) -> bytes:
     """Return `{"error": "…"}`."""
-    return orjson.dumps({"error": error.message.encode("utf-8", "replace").decode()}, option=orjson.OPT_INDENT_2)
+    return _object("error", string(error.message.encode("utf-8", "surrogateescape")))
 
 
 def predictions_body(outputs: Mapping[str, Array]) -> bytes:
     """Return row form: one element per row of the batch, a plain value where there is one output alone.
 
-    Raises INVALID_ARGUMENT for outputs without a batch dimension, or of different batch sizes.
+    Raises INVALID_ARGUMENT for outputs without a batch dimension, of different batch sizes, or of a dtype that JSON
+    does not carry.
     """
-    size = -1
-    for name, array in outputs.items():
-        if array.ndim == 0:
-            raise invalid_argument(f"Tensor name: {name} has no shape information ")
-        if size not in (-1, array.shape[0]):
-            raise invalid_argument(
-                f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {size}"
-            )
-        size = array.shape[0]
-    values = {name: _encodable(name, array) for name, array in outputs.items()}
-    if len(values) == 1:
-        return _dumped({"predictions": next(iter(values.values()))}, outputs)
-    rows = [dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)]
-    return _dumped({"predictions": rows}, outputs)
+    size = _batch_size(outputs)
+    named = len(outputs) > 1
+    columns = {name: _rows(name, array, INDENT * (3 if named else 2)) for name, array in outputs.items()}
+    if not size:
+        return _object("predictions", "[]")
+    if not named:
+        (rows,) = columns.values()
+        return _object("predictions", f"[{', '.join(rows)}\n{INDENT}]")
+    names = [string(name.encode()) for name in columns]
+    outer, inner = f"\n{INDENT * 2}", f"\n{INDENT * 3}"
+    objects = [
+        "{" + inner + f",{inner}".join(f"{name}: {text}" for name, text in zip(names, row, strict=True)) + outer + "}"
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return _object("predictions", f"[{outer}{f',{outer}'.join(objects)}\n{INDENT}]")
 
 
 def outputs_body(outputs: Mapping[str, Array]) -> bytes:
     """Return column form: each output whole, a plain value where there is one output alone."""
-    values = {name: _encodable(name, array) for name, array in outputs.items()}
-    return _dumped({"outputs": next(iter(values.values())) if len(values) == 1 else values}, outputs)
+    if len(outputs) == 1:
+        ((name, array),) = outputs.items()
+        return _object("outputs", _whole(name, array, INDENT))
+    inner = f"\n{INDENT * 2}"
+    members = [f"{string(name.encode())}: {_whole(name, array, INDENT * 2)}" for name, array in outputs.items()]
+    return _object("outputs", "{" + inner + f",{inner}".join(members) + f"\n{INDENT}}}")
+
+
+def classifications_body(result: classification_pb2.ClassificationResult) -> bytes:
+    """Return a list of `[label, score]` for each example. Raises INVALID_ARGUMENT where there is none."""
+    if not result.classifications:
+        raise invalid_argument("Cannot convert empty ClassificationResults to JSON")
+    rows = [
+        f"[{', '.join(f'[{string(one.label.encode())}, {decimal(one.score, single=True)}]' for one in each.classes)}]"
+        for each in result.classifications
+    ]
+    return _object("results", f"[{', '.join(rows)}\n{INDENT}]")
+
+
+def regressions_body(result: regression_pb2.RegressionResult) -> bytes:
+    """Return a value for each example. Raises INVALID_ARGUMENT where there is none."""
+    if not result.regressions:
+        raise invalid_argument("Cannot convert empty RegressionResults to JSON")
+    return _object("results", f"[{', '.join(decimal(each.value, single=True) for each in result.regressions)}]")
 
 
 def status_body(response: get_model_status_pb2.GetModelStatusResponse) -> bytes:
     """Return the states of a model's versions."""
-    return orjson.dumps(_message(response), option=orjson.OPT_INDENT_2)
+    return _message(response).encode()
 
 
 def metadata_body(response: get_model_metadata_pb2.GetModelMetadataResponse) -> bytes:
     """Return a version's signatures."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata[SIGNATURE_DEF].Unpack(signatures)
-    document = {"model_spec": _message(response.model_spec), "metadata": {SIGNATURE_DEF: _message(signatures)}}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    response.metadata["signature_def"].Unpack(signatures)
+    text = f'"model_spec":{_message(response.model_spec)},\n"metadata": {{"signature_def": {_message(signatures)}}}\n'
+    return f"{{\n{text}}}\n".encode()
 
 
-def _message(message: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = json_format.MessageToDict(
+def _object(name: str, value: str) -> bytes:
+    return encoded(f'{{\n{INDENT}"{name}": {value}\n}}')
+
+
+def _message(message: Any) -> str:
+    """Return a message as protobuf's own printer gives it: a blank a level, and a last newline."""
+    fields = json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    return fields
+    return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
 
-def _encodable(name: str, array: Array) -> Any:
-    if array.dtype != np.object_:
-        return np.ascontiguousarray(array) if array.ndim else array[()]
-    as_bytes = name.endswith(_BYTES_SUFFIX)
-    texts = np.empty(array.shape, dtype=np.object_)
-    for index, value in np.ndenumerate(array):
-        texts[index] = {"b64": base64.b64encode(value).decode()} if as_bytes else value.decode("utf-8", "replace")
-    return texts.tolist()
+def _batch_size(outputs: Mapping[str, Array]) -> int:
+    size = -1
+    for name, array in outputs.items():
+        if array.ndim == 0:
+            raise invalid_argument(f"Tensor name: {name} has no shape information ")
+        if size not in {-1, array.shape[0]}:
+            raise invalid_argument(
+                f"Tensor name: {name} has inconsistent batch size: {array.shape[0]} expecting: {size}"
+            )
+        size = array.shape[0]
+    return size
 
 
-def _dumped(document: dict[str, Any], outputs: Mapping[str, Array]) -> bytes:
-    if all(array.dtype.kind != "f" or bool(np.isfinite(array).all()) for array in outputs.values()):
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
-    # What is not finite is written as NaN, Infinity and -Infinity, as the official server does: not JSON, but expected.
-    return json.dumps(document, default=_plain, ensure_ascii=False).encode()
+def _rows(name: str, array: Array, indent: str) -> list[str]:
+    shape = array.shape[1:]
+    texts = _texts(name, array, indent + INDENT * len(shape))
+    if not shape:
+        return texts
+    size = len(texts) // array.shape[0] if array.shape[0] else 0
+    return [nested(texts[row * size : (row + 1) * size], shape) for row in range(array.shape[0])]
 
 
-def _plain(value: Any) -> Any:
-    """Numbers of a narrow float type in their own shortest form: 0.2, not 0.20000000298023224."""
-    if isinstance(value, np.floating):
-        return float(str(value))
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        shortest = [float(text) for text in value.ravel().astype(str)]
-        return np.array(shortest, dtype=np.float64).reshape(value.shape).tolist()
-    return value.tolist()
+def _whole(name: str, array: Array, indent: str) -> str:
+    return nested_lines(_texts(name, array, indent + INDENT * array.ndim), array.shape, indent)
+
+
+def _texts(name: str, array: Array, indent: str) -> list[str]:
+    """Return each value as JSON text, in order."""
+    number = proto_dtype(array)
+    flat = array.ravel()
+    if number == types_pb2.DT_STRING:
+        if name.endswith(_BYTES_SUFFIX):
+            return [base64_object(value, indent) for value in flat.tolist()]
+        return [string(value) for value in flat.tolist()]
+    write = _WRITERS.get(number)
+    if write is None:
+        raise invalid_argument(f"Failed to write JSON value for tensor type: {dtype_name(number)}")
+    return write(flat)
+
+
+def _integers(values: Array) -> list[str]:
+    return list(map(str, values.tolist()))
+
+
+def _booleans(values: Array) -> list[str]:
+    return ["true" if value else "false" for value in values.tolist()]
+
+
+_WRITERS: dict[int, Callable[[Array], list[str]]] = {
+    types_pb2.DT_FLOAT: decimals,
+    types_pb2.DT_DOUBLE: decimals,
+    types_pb2.DT_HALF: decimals,
+    types_pb2.DT_BOOL: _booleans,
+    **dict.fromkeys(_INTEGERS + _WIDE, _integers),
+}

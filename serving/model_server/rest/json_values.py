@@ -5,7 +5,6 @@ https://www.tensorflow.org/tfx/serving/api_rest#encoding_binary_values says how 
 
 import base64
 import binascii
-import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from roost.adapters.tf_messages import Array, numpy_dtype, types_pb2
+from serving.model_server.rest.json_text import raw, value_text
 from serving.model_server.statuses import Code, StatusError, invalid_argument
 
-#: Characters of a JSON value that an error message quotes.
-_QUOTED = 512
-
 _TYPE_NAMES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
+#: numpy's own limit; TensorFlow's is 254.
+_MOST_DIMENSIONS = 64
 
 
 def type_name(value: object) -> str:
@@ -26,12 +25,6 @@ def type_name(value: object) -> str:
     if isinstance(value, bool):
         return "True" if value else "False"
     return _TYPE_NAMES[type(value)]
-
-
-def quoted(value: object) -> str:
-    """Return a JSON value as text for an error message, cut where it is long."""
-    text = json.dumps(value, indent=4, ensure_ascii=False)
-    return text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…"
 
 
 def is_base64(value: object) -> bool:
@@ -57,6 +50,8 @@ def array_of(value: object, dtype: int) -> Array:
     UNIMPLEMENTED for a dtype that JSON cannot carry.
     """
     shape = shape_of(value)
+    if len(shape) > _MOST_DIMENSIONS:
+        raise invalid_argument(f"A list of {len(shape)} levels is no tensor; there may be {_MOST_DIMENSIONS}")
     leaves: list[Any] = []
     _flatten(value, 0, shape, leaves)
     return leaves_to_array(leaves, dtype).reshape(shape)
@@ -65,10 +60,14 @@ def array_of(value: object, dtype: int) -> Array:
 def leaves_to_array(leaves: Sequence[Any], dtype: int) -> Array:
     """Return scalars as a flat array of a TensorProto dtype; raises as `array_of`."""
     convert = _CONVERTERS.get(dtype)
-    if convert is None:
-        sample = quoted(leaves[0]) if leaves else "[]"
-        raise StatusError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {sample} to type: {dtype_name(dtype)}")
-    return convert(leaves, dtype)
+    if convert is not None:
+        return convert(leaves, dtype)
+    for value in leaves:
+        if isinstance(value, dict):
+            raise _type_error(value, dtype)
+        text = value_text(value)
+        raise StatusError(Code.UNIMPLEMENTED, f"Conversion of JSON Value: {text} to type: {dtype_name(dtype)}")
+    return np.empty(0, dtype=numpy_dtype(dtype))
 
 
 def dtype_name(dtype: int) -> str:
@@ -77,11 +76,25 @@ def dtype_name(dtype: int) -> str:
     return str(name).removeprefix("DT_").lower()
 
 
+def decoded_base64(value: object) -> bytes:
+    """Return the bytes of `{"b64": "…"}`, written for files or for the web. Raises INVALID_ARGUMENT."""
+    if not isinstance(value, dict) or not is_base64(value):
+        raise invalid_argument(f"JSON Value: {value_text(value)} not formatted correctly for base64 data")
+    text = value["b64"].translate(_WEB_SAFE).rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise invalid_argument("Unable to base64 decode") from error
+
+
+_WEB_SAFE = str.maketrans("-_", "+/")
+
+
 def _flatten(value: object, level: int, shape: tuple[int, ...], leaves: list[Any]) -> None:
     if not isinstance(value, list):
         if level != len(shape):
             raise invalid_argument(
-                f"JSON Value: {quoted(value)} found at incorrect level: {level + 1} in the JSON DOM. "
+                f"JSON Value: {value_text(value)} found at incorrect level: {level + 1} in the JSON DOM. "
                 f"Expected at level: {len(shape)}"
             )
         leaves.append(value)
@@ -101,43 +114,61 @@ def _flatten(value: object, level: int, shape: tuple[int, ...], leaves: list[Any
 
 def _type_error(value: object, dtype: int) -> StatusError:
     return invalid_argument(
-        f"JSON Value: {quoted(value)} Type: {type_name(value)} is not of expected type: {dtype_name(dtype)}"
+        f"JSON Value: {value_text(value)} Type: {type_name(value)} is not of expected type: {dtype_name(dtype)}"
     )
 
 
-def _require(leaves: Sequence[Any], allowed: tuple[type, ...], dtype: int) -> None:
+def _require(leaves: Sequence[Any], allowed: frozenset[type], dtype: int) -> None:
     """Refuse the first value whose type is not exactly one of these (a bool is no number)."""
-    if set(map(type, leaves)) <= set(allowed):
-        return
-    raise _type_error(next(value for value in leaves if type(value) not in allowed), dtype)
+    if not set(map(type, leaves)) <= allowed:
+        raise _type_error(next(value for value in leaves if type(value) not in allowed), dtype)
+
+
+_NUMBERS, _WHOLE, _FLAGS = frozenset({int, float}), frozenset({int}), frozenset({bool})
+_INT32 = np.iinfo(np.int32)
+
+
+def lossy(value: float, target: np.dtype[Any]) -> bool:
+    """Whether a number does not fit a float type: an integer of too many bits, or beyond its range."""
+    limits = np.finfo(target)
+    if type(value) is int:
+        return bool(abs(value) > 2 ** (limits.nmant + 1) - 1)
+    return math.isfinite(value) and abs(value) > float(limits.max)
+
+
+def lossy_error(value: float, dtype: int) -> StatusError:
+    """Return INVALID_ARGUMENT for such a number."""
+    text = value_text(value)
+    return invalid_argument(f"Cannot convert JSON value: {text} to {dtype_name(dtype)} without loss of precision.")
 
 
 def _floats(leaves: Sequence[Any], dtype: int) -> Array:
-    _require(leaves, (int, float), dtype)
+    _require(leaves, _NUMBERS, dtype)
     target = numpy_dtype(dtype)
+    wide = np.array(leaves, dtype=np.float64)
     limits = np.finfo(target)
-    largest_whole = 2 ** (limits.nmant + 1) - 1
-    for value in leaves:
-        whole_lost = type(value) is int and abs(value) > largest_whole
-        if whole_lost or (math.isfinite(value) and abs(value) > float(limits.max)):
+    # Only what is larger than the largest exact integer can be lossy; those few are looked at one by one.
+    for index in np.flatnonzero(np.abs(wide) >= 2.0 ** (limits.nmant + 1) - 1).tolist():
+        if lossy(leaves[index], target):
+            text = value_text(leaves[index])
             raise invalid_argument(
-                f"Cannot convert JSON value: {value} to {dtype_name(dtype)} without loss of precision."
+                f"Cannot convert JSON value: {text} to {dtype_name(dtype)} without loss of precision."
             )
-    return np.array(leaves, dtype=target)
+    return wide.astype(target)
 
 
 def _integers(leaves: Sequence[Any], dtype: int) -> Array:
-    _require(leaves, (int,), dtype)
+    _require(leaves, _WHOLE, dtype)
     target = numpy_dtype(dtype)
-    limits = np.iinfo(target)
-    for value in leaves:
-        if not limits.min <= value <= limits.max:
-            raise _type_error(value, dtype)
-    return np.array(leaves, dtype=target)
+    # As in the wire form, whatever is narrower than 32 bits is read as 32 and cut: 300 becomes 44 in a uint8.
+    limits = _INT32 if dtype in _NARROW else np.iinfo(target)
+    if leaves and not (limits.min <= min(leaves) and max(leaves) <= limits.max):
+        raise _type_error(next(value for value in leaves if not limits.min <= value <= limits.max), dtype)
+    return np.array(leaves, dtype=np.int32).astype(target) if dtype in _NARROW else np.array(leaves, dtype=target)
 
 
 def _booleans(leaves: Sequence[Any], dtype: int) -> Array:
-    _require(leaves, (bool,), dtype)
+    _require(leaves, _FLAGS, dtype)
     return np.array(leaves, dtype=np.bool_)
 
 
@@ -145,34 +176,23 @@ def _strings(leaves: Sequence[Any], dtype: int) -> Array:
     values = np.empty(len(leaves), dtype=np.object_)
     for index, value in enumerate(leaves):
         if isinstance(value, str):
-            values[index] = value.encode("utf-8", "surrogatepass")
+            values[index] = raw(value)
         elif isinstance(value, dict):
-            values[index] = _decoded(value)
+            values[index] = decoded_base64(value)
         else:
             raise _type_error(value, dtype)
     return values
 
 
-def _decoded(value: dict[str, Any]) -> bytes:
-    if not is_base64(value):
-        raise invalid_argument(f"JSON Value: {quoted(value)} not formatted correctly for base64 data")
-    text = value["b64"].translate(str.maketrans("-_", "+/")).rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise invalid_argument("Unable to base64 decode") from error
-
-
+_NARROW = frozenset({types_pb2.DT_INT8, types_pb2.DT_INT16, types_pb2.DT_UINT8})
 _CONVERTERS: dict[int, Callable[[Sequence[Any], int], Array]] = {
     types_pb2.DT_FLOAT: _floats,
     types_pb2.DT_DOUBLE: _floats,
-    types_pb2.DT_HALF: _floats,
     types_pb2.DT_INT8: _integers,
     types_pb2.DT_INT16: _integers,
     types_pb2.DT_INT32: _integers,
     types_pb2.DT_INT64: _integers,
     types_pb2.DT_UINT8: _integers,
-    types_pb2.DT_UINT16: _integers,
     types_pb2.DT_UINT32: _integers,
     types_pb2.DT_UINT64: _integers,
     types_pb2.DT_BOOL: _booleans,

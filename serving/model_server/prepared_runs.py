@@ -1,0 +1,81 @@
+"""The runs of one graph: each prepared once, for the tensors that it feeds and fetches."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from roost.adapters.tf_messages import Array
+from serving.model_server.runtime import Graph
+
+#: Given the fed tensors in order, and the seconds that they may wait in a queue; gives the fetched ones in order.
+Run = Callable[[Sequence[Array], float], list[Array]]
+#: The same without a queue.
+BareRun = Callable[[Sequence[Array]], list[Array]]
+Names = tuple[str, ...]
+
+#: Runs that are kept. A client that asks for ever new subsets of outputs has them prepared again each time.
+MOST_RUNS = 128
+
+
+class Batching(Protocol):
+    """Puts a queue before a run, so that requests which come together are answered by one."""
+
+    def batched(self, feeds: Names, fetches: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
+        """Return a run that waits for others to join it, and what ends its queue."""
+
+
+class PreparedRuns:
+    """Prepares runs, keeps them, and batches them where asked. Safe for many threads."""
+
+    def __init__(self, graph: Graph, batching: Batching | None) -> None:
+        """Prepare nothing yet."""
+        self._graph = graph
+        self._batching = batching
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[Names, Names], Run] = {}
+        self._queues: dict[tuple[Names, Names], Run] = {}
+        self._endings: list[Callable[[], None]] = []
+
+    def get(self, feeds: Names, fetches: Names) -> Run:
+        """Return the run for these tensors. Raises StatusError where the graph has no such tensor."""
+        found = self._kept.get((feeds, fetches))
+        if found is not None:
+            return found
+        with self._lock:
+            run = self._batched(feeds, fetches) if self._batching else self._bare(feeds, fetches)
+            if len(self._kept) < MOST_RUNS:
+                self._kept[feeds, fetches] = run
+            return run
+
+    def close(self) -> None:
+        """End the queues and forget the runs; nobody may be running one."""
+        for end in self._endings:
+            end()
+        self._kept.clear()
+        self._queues.clear()
+
+    def _bare(self, feeds: Names, fetches: Names) -> Run:
+        prepared = self._graph.callable(feeds=feeds, fetches=fetches)
+        return lambda values, _: prepared(values)
+
+    def _batched(self, feeds: Names, fetches: Names) -> Run:
+        """Return a run through the queue that all share who feed and fetch the same tensors, in whatever order."""
+        if self._batching is None or len(self._queues) >= MOST_RUNS:
+            return self._bare(feeds, fetches)
+        key = (tuple(sorted(set(feeds))), tuple(sorted(set(fetches))))
+        queue = self._queues.get(key)
+        if queue is None:
+            queue, end = self._batching.batched(*key, self._graph.callable(feeds=key[0], fetches=key[1]))
+            self._queues[key] = queue
+            self._endings.append(end)
+        if key == (feeds, fetches):
+            return queue
+        return _reordered(queue, [feeds.index(name) for name in key[0]], [key[1].index(name) for name in fetches])
+
+
+def _reordered(run: Run, feeds: Sequence[int], fetches: Sequence[int]) -> Run:
+    def reordered(values: Sequence[Array], timeout: float) -> list[Array]:
+        fetched = run([values[index] for index in feeds], timeout)
+        return [fetched[index] for index in fetches]
+
+    return reordered
