@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
 from deployer.promotion.canary_pool import CanaryPool
@@ -22,6 +23,7 @@ from deployer.rollout.controller import Controller
 from deployer.rollout.loop import Bell, Lease, Loop, Step, Threads, listen
 from deployer.rollout.parts import Parts
 from deployer.rollout.relay import Relay
+from deployer.rollout.retention import Retention
 from deployer.rollout.workers import Worker
 from roost import policy_file
 from roost.contracts.errors import Retryable
@@ -96,6 +98,9 @@ class Deployer:
             self._canary(canary),
             *(self._reconciler(name) for name in (serving.pool, serving.canary_pool)),
             self._repeated("census", Census(parts).step),
+            self._leased(
+                "retention", Retention(parts, timedelta(days=self._settings.deployer.retention_days)).step, self._bell()
+            ),
         ]
 
     def _workers(self, bells: list[Bell]) -> list[Loop]:

@@ -117,6 +117,9 @@ class DeployerSettings(Section):
     #: Shortest time between two writes of one desired object, once a burst of two is spent.
     write_interval_seconds: float = Field(default=1.0, ge=0)
     reconcile_seconds: float = Field(default=10, gt=0)
+    retention_days: float = Field(
+        default=14, gt=0, description="how long staged artifacts, events and commands that are done with are kept"
+    )
 
 
 class ConsoleSettings(Section):

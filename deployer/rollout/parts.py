@@ -16,7 +16,7 @@ from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.policy import Policy, Rules
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
 from roost.ports.clock import Clock
-from roost.ports.ledger import Change, CommandLedger, Leases, OnboardingLedger, Outbox, RolloutLedger
+from roost.ports.ledger import Change, CommandLedger, Housekeeping, Leases, OnboardingLedger, Outbox, RolloutLedger
 from roost.ports.object_store import ObjectStore
 from roost.telemetry import metrics
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _OPERATION_IDS: Final = uuid.UUID("1d0a62c4-9a53-5c0e-8f3f-6f3d6a0b9c21")
 
 
-class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Leases, Protocol):
+class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeeping, Leases, Protocol):
     """The whole ledger: one adapter implements all of it."""
 
 

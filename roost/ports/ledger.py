@@ -275,6 +275,28 @@ class Outbox(Protocol):
         """Newest `limit` events with a sequence above `after`, oldest first: what `roost events` shows."""
 
 
+class Settled(StrEnum):
+    """What is done with, and kept for a while."""
+
+    #: Events that were taken in. As long as one of them may come again, it has to be known.
+    INBOX = "inbox"
+    #: Events that Kafka has.
+    OUTBOX = "outbox"
+    #: Commands that were handled.
+    COMMANDS = "commands"
+
+
+class Housekeeping(Protocol):
+    """Takes away what is done with."""
+
+    def prune(self, what: Settled, *, before: datetime, limit: int) -> int:
+        """Delete at most `limit` rows that were done with before that instant. Returns how many.
+
+        What is not done stays, however old: an event that Kafka has not, a command that is open. Rollouts and their
+        history are never deleted.
+        """
+
+
 class Leases(Protocol):
     """Named leases, for efficiency only: safety is compare-and-swap."""
 
@@ -285,7 +307,7 @@ class Leases(Protocol):
         """Give it back, if it is ours."""
 
 
-class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Leases, Protocol):
+class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeeping, Leases, Protocol):
     """All of it: what an adapter implements, and what a process opens once and hands out in parts."""
 
     def close(self) -> None:

@@ -55,6 +55,7 @@ class Metric:
 LABELS: Final[Mapping[str, Bound]] = {
     "topic": Bound(values="Roost's topics", most=5),
     "partition": Bound(values="the topic's partitions", most=64),
+    "kind": Bound(values="as the metric's text lists them", most=5),
     "result": Bound(values="as the metric's text lists them", most=5),
     "phase": Bound(values="phases of a rollout", most=14),
     "check": Bound(values="canary checks of the registry", most=20),
@@ -78,6 +79,7 @@ _PROCESSES: Final[Mapping[str, str]] = {
     "roost_check_": "deployer",
     "roost_pool_": "deployer",
     "roost_outbox_": "deployer",
+    "roost_retention_": "deployer",
     "roost_node_": "serving node",
     "roost_gateway_": "serving node",
     "roost_app_": "serving node",

@@ -75,6 +75,11 @@ RESTARTS_DUE: Final = Gauge(
     "roost_pool_restarts_due_count", "Nodes that the policy wants restarted: stale, or leaking.", ["pool"]
 )
 OUTBOX_PENDING: Final = Gauge("roost_outbox_pending_events", "Committed events that are not in Kafka yet.")
+REMOVED: Final = Counter(
+    "roost_retention_removed_total",
+    "What went because it was done with, by kind: inbox, outbox and commands count rows, staging counts artifacts.",
+    ["kind"],
+)
 NODE_GENERATION: Final = Gauge("roost_node_generation", "Generation that this node has taken up.")
 NODE_READY: Final = Gauge("roost_node_ready", "1 while this node serves its generation.")
 NODE_MODELS: Final = Gauge("roost_node_versions_count", "Versions on this node, by state.", ["state"])

@@ -1,6 +1,7 @@
 """One server, put together from its flags: the core, the ways in, the config file's polling; started and drained."""
 
 import logging
+import math
 import threading
 import time
 from pathlib import Path
@@ -84,6 +85,7 @@ class ModelServer:
         options = RestOptions(
             metrics_path=metrics_path(flags.monitoring_config_file) if flags.monitoring_config_file else "",
             cors=flags.rest_api_enable_cors_support,
+            timeout=flags.rest_api_timeout_in_ms / 1000 if flags.rest_api_timeout_in_ms > 0 else math.inf,
         )
         handler = RestHandler(self._core, predictor, self._metrics, options)
         try:
@@ -155,7 +157,7 @@ def _loader(flags: Flags, metrics: Metrics) -> Loader:
         gpu_memory_fraction=flags.per_process_gpu_memory_fraction,
     )
     return Loader(
-        options=LoadOptions(tags=tuple(flags.saved_model_tags.split(",")), runtime=runtime),
+        options=LoadOptions(tags=tuple(flags.saved_model_tags.split(",")), runtime=runtime, check_method_names=flags.enable_signature_method_name_check),
         warmup_iterations=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
         metrics=metrics,
     )

@@ -22,7 +22,7 @@ from roost.contracts.events import (
 )
 from roost.contracts.rollout import Phase, Rollout, Transition
 from roost.contracts.verdict import CheckResult, Outcome, Verdict
-from roost.ports.ledger import Change, Freeze, Ledger, OnboardingStage, Quarantine, RolloutQuery
+from roost.ports.ledger import Change, Freeze, Ledger, OnboardingStage, Quarantine, RolloutQuery, Settled
 
 pytestmark = pytest.mark.contract
 
@@ -627,6 +627,47 @@ class TestOutbox:
         reader.join(60)
         last = ledger.recent_events(limit=1000, after=seen[-1] if seen else 0)
         assert len(seen) + len(last) == 80
+
+
+class TestHousekeeping:
+    COMMAND = DeployCommand(command=Command.FREEZE, actor="ann", reason="night")
+    LATER = T0 + timedelta(days=40)
+
+    def test_an_event_that_was_taken_in_is_forgotten_once_it_is_old(self, ledger: Ledger, clock: ManualClock) -> None:
+        sign_up(ledger)
+        receive(ledger)
+        clock.advance(60)
+        sign_up(ledger, "s2", CustomerSignedUp(customer="zeta"))
+        assert ledger.prune(Settled.INBOX, before=T0, limit=10) == 0
+        assert ledger.prune(Settled.INBOX, before=T0 + timedelta(seconds=60), limit=10) == 2
+        assert not sign_up(ledger, "s2", CustomerSignedUp(customer="zeta", model="fraud"))
+        assert ledger.prune(Settled.INBOX, before=self.LATER, limit=10) == 1
+        # Rows stay, and what is there already stays so.
+        assert [row.event_id for row in ledger.customers()] == ["s1", "s2"]
+        assert not ledger.receive(a_rollout(), event_id="ready-1", events=[])
+
+    def test_only_events_that_kafka_has_are_forgotten(self, ledger: Ledger) -> None:
+        ledger.add_events([an_event("e1"), an_event("e2")])
+        first, second = ledger.unpublished(10)
+        ledger.mark_published([first.sequence])
+        assert ledger.prune(Settled.OUTBOX, before=T0, limit=10) == 0
+        assert ledger.prune(Settled.OUTBOX, before=self.LATER, limit=10) == 1
+        assert ledger.unpublished(10) == ledger.recent_events(limit=10) == [second]
+        ledger.add_events([an_event("e3")])
+        assert [row.sequence > second.sequence for row in ledger.recent_events(limit=10)] == [False, True]
+
+    def test_only_commands_that_are_done_are_forgotten(self, ledger: Ledger) -> None:
+        for name in ("c1", "c2"):
+            ledger.submit(name, self.COMMAND, at=T0)
+        ledger.close_command("c1", outcome="frozen", at=T0, events=[])
+        assert ledger.prune(Settled.COMMANDS, before=T0, limit=10) == 0
+        assert ledger.prune(Settled.COMMANDS, before=self.LATER, limit=10) == 1
+        assert [row.event_id for row in ledger.commands(10)] == ["c2"]
+
+    def test_no_more_than_asked_at_a_time(self, ledger: Ledger) -> None:
+        for number in range(5):
+            sign_up(ledger, f"s{number}", CustomerSignedUp(customer=f"c{number}"))
+        assert [ledger.prune(Settled.INBOX, before=self.LATER, limit=3) for _ in range(3)] == [3, 2, 0]
 
 
 class TestLeases:

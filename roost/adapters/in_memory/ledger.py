@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from roost.adapters.in_memory.ledger_commands import InMemoryCommands, InMemoryLeases, InMemoryOutbox
+from roost.adapters.in_memory.ledger_commands import (
+    InMemoryCommands,
+    InMemoryHousekeeping,
+    InMemoryLeases,
+    InMemoryOutbox,
+)
 from roost.adapters.in_memory.ledger_onboarding import InMemoryOnboarding
 from roost.adapters.in_memory.ledger_rollouts import InMemoryRollouts
 from roost.adapters.in_memory.ledger_state import InMemoryWakeups, LedgerState
 from roost.ports.clock import Clock
 
 
-class InMemoryLedger(InMemoryOnboarding, InMemoryRollouts, InMemoryCommands, InMemoryOutbox, InMemoryLeases):
+class InMemoryLedger(
+    InMemoryOnboarding, InMemoryRollouts, InMemoryCommands, InMemoryOutbox, InMemoryHousekeeping, InMemoryLeases
+):
     """Implements every protocol of `roost.ports.ledger`. Safe to share between threads; gone with the process."""
 
     def __init__(self, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Commands, freezes, outbox and leases, in memory."""
+"""Commands, freezes, outbox, housekeeping and leases, in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from roost.adapters.in_memory.ledger_state import LedgerState
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import NotFound
 from roost.contracts.events import DeployCommand
-from roost.ports.ledger import Change, CommandRow, Freeze, OutboxRow
+from roost.ports.ledger import Change, CommandRow, Freeze, OutboxRow, Settled
 
 
 class InMemoryCommands:
@@ -105,6 +105,46 @@ class InMemoryOutbox:
         """The newest above `after`, oldest first."""
         with self._state.lock:
             return [row for row in self._state.outbox if row.sequence > after][-limit:]
+
+
+class InMemoryHousekeeping:
+    """Implements `Housekeeping`."""
+
+    def __init__(self, state: LedgerState) -> None:
+        """Share `state` with the other parts."""
+        self._state = state
+
+    def prune(self, what: Settled, *, before: datetime, limit: int) -> int:
+        """Delete what was done with before that instant."""
+        with self._state.lock:
+            match what:
+                case Settled.INBOX:
+                    return self._inbox(before, limit)
+                case Settled.OUTBOX:
+                    return self._outbox(before, limit)
+                case Settled.COMMANDS:
+                    return self._commands(before, limit)
+
+    def _inbox(self, before: datetime, limit: int) -> int:
+        old = [key for key, at in self._state.inbox.items() if at < before][:limit]
+        for key in old:
+            del self._state.inbox[key]
+        return len(old)
+
+    def _outbox(self, before: datetime, limit: int) -> int:
+        state = self._state
+        old = [row for row in state.outbox if row.sequence in state.published and row.event.time < before][:limit]
+        for row in old:
+            state.outbox.remove(row)
+            state.event_ids.discard(row.event.id)
+        return len(old)
+
+    def _commands(self, before: datetime, limit: int) -> int:
+        rows = self._state.commands
+        old = [key for key, row in rows.items() if row.done_at is not None and row.done_at < before][:limit]
+        for key in old:
+            del rows[key]
+        return len(old)
 
 
 class InMemoryLeases:

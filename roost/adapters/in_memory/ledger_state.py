@@ -33,8 +33,8 @@ class LedgerState:
 
     clock: Clock
     lock: threading.RLock = field(default_factory=threading.RLock)
-    #: (kind, event id) of everything that was taken in.
-    inbox: set[tuple[str, str]] = field(default_factory=set)
+    #: (kind, event id) of everything that was taken in, and when.
+    inbox: dict[tuple[str, str], datetime] = field(default_factory=dict)
     onboardings: dict[str, Onboarding] = field(default_factory=dict)
     onboarding_leases: dict[str, datetime] = field(default_factory=dict)
     rollouts: dict[str, RolloutSlot] = field(default_factory=dict)
@@ -44,6 +44,7 @@ class LedgerState:
     commands: dict[str, CommandRow] = field(default_factory=dict)
     freezes: dict[str, Freeze] = field(default_factory=dict)
     outbox: list[OutboxRow] = field(default_factory=list)
+    appended: int = 0
     event_ids: set[str] = field(default_factory=set)
     published: set[int] = field(default_factory=set)
     leases: dict[str, tuple[str, datetime]] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class LedgerState:
         key = (kind, event_id)
         if key in self.inbox:
             return False
-        self.inbox.add(key)
+        self.inbox[key] = self.clock.now()
         return True
 
     def next_change(self) -> int:
@@ -68,7 +69,8 @@ class LedgerState:
         for event in events:
             if event.id not in self.event_ids:
                 self.event_ids.add(event.id)
-                self.outbox.append(OutboxRow(sequence=len(self.outbox) + 1, event=event))
+                self.appended += 1
+                self.outbox.append(OutboxRow(sequence=self.appended, event=event))
                 self.wake("outbox")
 
     def wake(self, channel: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from roost.adapters.postgres.commands import PostgresCommands
 from roost.adapters.postgres.database import Database
+from roost.adapters.postgres.housekeeping import PostgresHousekeeping
 from roost.adapters.postgres.leases import PostgresLeases
 from roost.adapters.postgres.onboarding import PostgresOnboarding
 from roost.adapters.postgres.outbox import PostgresOutbox
@@ -12,7 +13,13 @@ from roost.adapters.postgres.rollouts import PostgresRollouts
 
 
 class PostgresLedger(
-    PostgresOnboarding, PostgresRollouts, PostgresQuarantine, PostgresCommands, PostgresOutbox, PostgresLeases
+    PostgresOnboarding,
+    PostgresRollouts,
+    PostgresQuarantine,
+    PostgresCommands,
+    PostgresOutbox,
+    PostgresHousekeeping,
+    PostgresLeases,
 ):
     """Implements every protocol of `roost.ports.ledger` over one pool. Safe to share between threads."""
 

@@ -130,7 +130,7 @@ class PostgresOnboarding:
 
     def _take_in(self, statement: str, event_id: str, values: dict[str, object]) -> bool:
         with self._database.transaction() as cursor:
-            if not first_time(cursor, "customers", event_id):
+            if not first_time(cursor, "customers", event_id, self._database.stamp):
                 return False
             cursor.execute(statement, values)
             if cursor.rowcount == 0:

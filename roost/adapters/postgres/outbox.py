@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 from roost.adapters.postgres.database import Cursor, Database
@@ -14,9 +15,17 @@ from roost.ports.ledger import OutboxRow
 _ORDER_OF_COMMIT: Final = 0x726F6F73
 
 
-def first_time(cursor: Cursor, kind: str, event_id: str) -> bool:
-    """Note the event in the inbox. Returns whether it was not known. A concurrent twin is waited for."""
-    cursor.execute("INSERT INTO inbox (kind, event_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", [kind, event_id])
+_NOTE: Final = """
+INSERT INTO inbox (kind, event_id, received_at) VALUES (%s, %s, coalesce(%s::timestamptz, now())) ON CONFLICT DO NOTHING
+"""
+
+
+def first_time(cursor: Cursor, kind: str, event_id: str, now: datetime | None) -> bool:
+    """Note the event in the inbox. Returns whether it was not known. A concurrent twin is waited for.
+
+    `now`: see `Database.stamp`.
+    """
+    cursor.execute(_NOTE, [kind, event_id, now])
     return cursor.rowcount == 1
 
 

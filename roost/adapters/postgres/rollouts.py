@@ -32,7 +32,7 @@ class PostgresRollouts:
         """Insert a rollout in RECEIVED."""
         first = Transition.first(rollout)
         with self._database.transaction() as cursor:
-            if not first_time(cursor, "models.ready", event_id):
+            if not first_time(cursor, "models.ready", event_id, self._database.stamp):
                 return False
             cursor.execute(sql.INSERT, {**rollout_values(rollout), "now": self._database.stamp})
             if cursor.rowcount == 0:

@@ -6,16 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from deployer.main import Deployer, Serving
+from deployer.rollout.retention import Retention
 from roost.adapters.gcs import open_store
+from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.event_bus import InMemoryBus
 from roost.adapters.postgres import open_ledger, open_wakeups
 from roost.contracts.cloudevents import decode
-from roost.contracts.events import RolloutChanged, Topic
+from roost.contracts.events import Command, RolloutChanged, Topic
 from roost.contracts.policy import Policy
 from roost.contracts.rollout import Phase
 from roost.ports.clock import SystemClock
@@ -61,6 +64,33 @@ def await_phase(world: World, rollout_id: str, phase: Phase, seconds: float = 20
     while world.rollout(rollout_id).phase is not phase:
         assert time.monotonic() < until, [line.model_dump() for line in world.ledger.history(rollout_id)]
         time.sleep(0.01)
+
+
+def test_what_is_done_with_goes_from_real_postgres_and_a_real_store(
+    tmp_path: Path, database_settings: DatabaseSettings
+) -> None:
+    with gcs_server(tmp_path) as storage:
+        # The store's clock is the machine's; a bit ahead of it, so that what is staged is older.
+        clock = ManualClock(datetime.now(UTC) + timedelta(minutes=1))
+        ledger = open_ledger(database_settings, clock)
+        world = World(Policy(), store=open_store(storage), clock=clock, ledger=ledger)
+        world.deploy(run="good")
+        world.receive(world.stage("dl", "waits"))
+        world.command(Command.FREEZE, customer="dl")
+        clock.advance(3600)
+        world.promoter.step()
+        assert world.rollout("ua-good").phase is Phase.SETTLED
+        ledger.mark_published([row.sequence for row in ledger.unpublished(100)])
+        clock.advance(40 * 24 * 3600)
+        retention = Retention(world.parts, timedelta(days=14))
+        while retention.step() == 0.0:
+            pass
+        assert {stored.name.split("/")[3] for stored in world.store.list("staging/")} == {"waits"}
+        assert {stored.name.split("/")[3] for stored in world.store.list("models/")} == {"1"}
+        assert (list(ledger.recent_events(limit=9)), list(ledger.commands(9))) == ([], [])
+        assert [line.after for line in ledger.history("ua-good")][-1] is Phase.SETTLED
+        world.threads.shutdown()
+        ledger.close()
 
 
 def test_a_rollout_goes_live_through_real_postgres_and_a_real_store(

@@ -148,7 +148,7 @@ class World:
     ) -> None:
         self.clock: Any = clock or ManualClock()
         self.ledger: Ledger = ledger or InMemoryLedger(self.clock)
-        self.memory = InMemoryObjectStore()
+        self.memory = InMemoryObjectStore(clock=self.clock)
         self.store: ObjectStore = store or self.memory
         self.interval = interval
         self.pool = InMemoryPool(self.store, self.clock, nodes=nodes, check_artifacts=check_artifacts)
