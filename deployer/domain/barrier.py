@@ -92,8 +92,8 @@ class PoolView:
     absent: tuple[str, ...] = ()
 
 
-def promotion(rollout: Rollout, pool: PoolView) -> Judgement:
-    """Load, then flip, then prove."""
+def promotion(rollout: Rollout, pool: PoolView, previous_percent: float = 0) -> Judgement:
+    """Load, then flip, then prove. `previous_percent`: of requests that the previous version goes on answering."""
     name, version = rollout.name, rollout.version
     entry = pool.entries.get(name)
     if entry is None or not entry.has(version):
@@ -101,7 +101,7 @@ def promotion(rollout: Rollout, pool: PoolView) -> Judgement:
         return Wants(change=Load(name=name, version=listed))
     if not pool.nodes:
         return Waits(reason="No node of the pool is ready.")
-    return _failed(name, version, pool) or _flipped(rollout, entry, pool)
+    return _failed(name, version, pool) or _flipped(rollout, entry, pool, previous_percent)
 
 
 def rolling_back(rollout: Rollout, pool: PoolView, target: DesiredVersion | None) -> Judgement:
@@ -135,13 +135,13 @@ def bake(rollout: Rollout, pool: PoolView) -> Judgement:
     return Waits(reason=f"{', '.join(behind)} must unload what came before.") if behind else Done()
 
 
-def _flipped(rollout: Rollout, entry: DesiredModel, pool: PoolView) -> Judgement:
+def _flipped(rollout: Rollout, entry: DesiredModel, pool: PoolView, previous_percent: float) -> Judgement:
     name, version = rollout.name, rollout.version
     if entry.stable != version:
         missing = [node.node for node in pool.nodes if node.state_of(name, version) is not VersionState.PROVEN]
         if missing:
             return Waits(reason=f"{', '.join(missing)} must load version {version}.")
-        return Wants(change=Flip(name=name, version=version))
+        return Wants(change=Flip(name=name, version=version, previous_percent=previous_percent))
     missing = [node.node for node in pool.nodes if not node.serves(name, version)]
     if missing:
         return Waits(reason=f"{', '.join(missing)} must prove version {version} as stable.")

@@ -33,6 +33,8 @@ class Flip:
 
     name: str
     version: int
+    #: Percent of the requests without a version that the previous one goes on answering.
+    previous_percent: float = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +78,11 @@ def load(entry: Entry, name: str, version: DesiredVersion) -> DesiredModel:
     if entry.has(version.version):
         return entry
     listed = sorted((*entry.versions, version), key=lambda one: one.version)
-    return DesiredModel(name=name, versions=tuple(listed), labels=entry.labels)
+    return DesiredModel(name=name, versions=tuple(listed), labels=entry.labels, split=entry.split)
 
 
-def flip(entry: Entry, name: str, version: int) -> DesiredModel:
-    """The entry with `stable` at that version and `previous` at the one that was stable.
+def flip(entry: Entry, name: str, version: int, previous_percent: float = 0) -> DesiredModel:
+    """The entry with `stable` at that version and `previous` at the one that was stable, with its share of requests.
 
     Raises:
         NotListed: if the version is not listed.
@@ -89,8 +91,11 @@ def flip(entry: Entry, name: str, version: int) -> DesiredModel:
         raise NotListed(f"{name} cannot answer with version {version}: it is not listed")
     if entry.stable == version:
         return entry
-    labels = {STABLE: version} if entry.stable is None else {STABLE: version, PREVIOUS: entry.stable}
-    return DesiredModel(name=name, versions=entry.versions, labels=labels)
+    if entry.stable is None:
+        return DesiredModel(name=name, versions=entry.versions, labels={STABLE: version})
+    labels = {STABLE: version, PREVIOUS: entry.stable}
+    split = {PREVIOUS: previous_percent} if previous_percent > 0 else {}
+    return DesiredModel(name=name, versions=entry.versions, labels=labels, split=split)
 
 
 def settle(entry: Entry) -> Entry:
@@ -122,7 +127,8 @@ def roll_back(entry: Entry, version: int, to: int | None) -> Entry:
     labels = {label: number for label, number in entry.labels.items() if number not in {version, stable}}
     if stable is not None:
         labels[STABLE] = stable
-    return DesiredModel(name=entry.name, versions=kept, labels=labels)
+    split = {label: percent for label, percent in entry.split.items() if label in labels and stable is not None}
+    return DesiredModel(name=entry.name, versions=kept, labels=labels, split=split)
 
 
 def isolate(name: str, version: DesiredVersion) -> DesiredModel:
@@ -140,8 +146,8 @@ def apply(entry: Entry, change: Change) -> Entry:
     match change:
         case Load(name=name, version=version):
             return load(entry, name, version)
-        case Flip(name=name, version=number):
-            return flip(entry, name, number)
+        case Flip(name=name, version=number, previous_percent=percent):
+            return flip(entry, name, number, percent)
         case Settle():
             return settle(entry)
         case RollBack(version=number, to=to):

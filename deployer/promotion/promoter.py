@@ -124,7 +124,8 @@ class Promoter:
         count = f"{len(view.nodes)} node{'s' if len(view.nodes) != 1 else ''}"
         absent = f"; absent: {', '.join(view.absent)}" if view.absent else ""
         for row in work.promoting:
-            yield row, barrier.promotion(row, view), f"Proved as stable on {count}{absent}."
+            share = self._parts.rules(row).previous_percent
+            yield row, barrier.promotion(row, view, share), f"Proved as stable on {count}{absent}."
         for row in work.rolling_back:
             yield row, self._back(row, view, work), f"{row.reason.rstrip('.')}. Taken back on {count}{absent}."
         for row in work.baked:

@@ -7,9 +7,9 @@ change; the object store's generation is only the precondition of the write.
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Annotated, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from roost.contracts.ids import Digest, PoolId, split_served_name, version_prefix
 from roost.contracts.manifest import Frozen
@@ -30,11 +30,13 @@ class DesiredVersion(Frozen):
 
 
 class DesiredModel(Frozen):
-    """One served name: its versions, oldest first, and its labels."""
+    """One served name: its versions, oldest first, its labels, and who answers requests that choose no version."""
 
     name: str
     versions: tuple[DesiredVersion, ...] = Field(min_length=1)
     labels: dict[str, int] = Field(default_factory=dict)
+    #: Percent of the requests that choose no version, by label; what is left goes to `stable`.
+    split: dict[str, Annotated[float, Field(gt=0, le=100)]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _labels_name_listed_versions(self) -> DesiredModel:
@@ -46,6 +48,23 @@ class DesiredModel(Frozen):
             if version not in numbers:
                 raise ValueError(f"label {label!r} of {self.name} names version {version}, which is not listed")
         return self
+
+    @model_validator(mode="after")
+    def _split_names_labels(self) -> DesiredModel:
+        for label in self.split:
+            if label == STABLE or label not in self.labels:
+                raise ValueError(f"split of {self.name} names {label!r}, which is no label beside {STABLE!r}")
+        if self.split and (self.stable is None or sum(self.split.values()) > 100):
+            raise ValueError(f"split of {self.name} must leave the rest to {STABLE!r}, which it has not")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_an_empty_split(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # Nodes of before refuse fields that they do not know; so they only meet it where it is used.
+        document: dict[str, object] = plain(self)
+        if not self.split:
+            del document["split"]
+        return document
 
     @property
     def stable(self) -> int | None:

@@ -128,6 +128,8 @@ class Rules(Frozen):
     checks: CheckPolicy = CheckPolicy()
     approval: Approval = Approval.INCONCLUSIVE
     bake_seconds: float = Field(default=600, ge=0)
+    #: Of the requests that name no version, so many stay with the previous version while the new one bakes.
+    previous_percent: float = Field(default=0, ge=0, lt=100)
     deadlines: PhaseDeadlines = PhaseDeadlines()
     max_artifact_mb: float = Field(default=1024, gt=0)
     training: TrainingPolicy = TrainingPolicy()

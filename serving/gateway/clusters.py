@@ -1,4 +1,4 @@
-"""What stands behind the gateway: the model server, and whoever publishes the keys of tokens."""
+"""What stands behind the gateway: the model server, candidates that get copies, and who publishes keys of tokens."""
 
 from __future__ import annotations
 
@@ -6,24 +6,44 @@ from serving.gateway import keys
 from serving.gateway.config import Address, GatewayConfig
 from serving.gateway.messages import Message, endpoint, pipe_address, socket_address, typed
 from serving.gateway.routes import GRPC_CLUSTER, REST_CLUSTER
+from serving.gateway.table import RoutingTable, mirror_cluster
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: Requests that may wait for the model server at a time. Beyond it the answer is 503, at once.
 _MAX_REQUESTS = 4096
+#: Copies that may be under way to one candidate. A candidate that hangs holds no more of the gateway's memory.
+_MAX_COPIES = 64
+_REST: Message = {"http_protocol_options": {}}
+_GRPC: Message = {"http2_protocol_options": {}}
 
 
 def clusters(config: GatewayConfig) -> list[Message]:
-    """All clusters of a gateway."""
+    """The clusters that are there as long as the gateway."""
     rest = Address.parse(config.upstream_rest, "upstream_rest")
     socket = str(config.upstream_grpc_socket.absolute())
     found = [
-        _model_server(REST_CLUSTER, socket_address(rest.host, rest.port), {"http_protocol_options": {}}),
-        _model_server(GRPC_CLUSTER, pipe_address(socket), {"http2_protocol_options": {}}),
+        _cluster(REST_CLUSTER, socket_address(rest.host, rest.port), _REST),
+        _cluster(GRPC_CLUSTER, pipe_address(socket), _GRPC),
     ]
-    return [*found, keys.cluster(config)] if config.asks_for_tokens else found
+    return [*found, *keys.clusters(config)]
 
 
-def _model_server(name: str, address: Message, protocol: Message) -> Message:
+def mirrors(table: RoutingTable) -> list[Message]:
+    """The candidates that get copies of requests."""
+    addresses = {mirror.rest: _REST for mirror in table.mirrors.values()}
+    addresses |= {mirror.grpc: _GRPC for mirror in table.mirrors.values()}
+    return [_mirror(address, addresses[address]) for address in sorted(addresses)]
+
+
+def _mirror(address: str, protocol: Message) -> Message:
+    where = Address.parse(address, "mirror")
+    found = _cluster(mirror_cluster(address), socket_address(where.host, where.port), protocol)
+    limits = {"max_connections": 8, "max_pending_requests": _MAX_COPIES, "max_requests": _MAX_COPIES, "max_retries": 0}
+    # A candidate that is away costs a failed connection at a time, and no request that waits for one.
+    return {**found, "connect_timeout": "0.25s", "circuit_breakers": {"thresholds": [limits]}}
+
+
+def _cluster(name: str, address: Message, protocol: Message) -> Message:
     # reset-before-request and a short idle time both serve the same: no request on a connection that is about to close.
     options = {"explicit_http_config": protocol, "common_http_protocol_options": {"idle_timeout": "30s"}}
     thresholds = {

@@ -1,33 +1,36 @@
-"""Renders Envoy's whole configuration."""
+"""Renders the whole configuration of a node's gateway."""
 
 from __future__ import annotations
 
-import json
-
-from serving.gateway.clusters import clusters
+from serving.gateway import clusters
 from serving.gateway.config import GatewayConfig
+from serving.gateway.configuration import Configuration, as_text
+from serving.gateway.limits import overload_manager, runtime
 from serving.gateway.listeners import listeners
-from serving.gateway.messages import Message, pipe_address, typed
-
-_MAX_CONNECTIONS = 10_000
-_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
-_CONNECTIONS_TYPE = (
-    "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
-)
+from serving.gateway.messages import Message
+from serving.gateway.table import RoutingTable
+from serving.gateway.tls import secret_files
 
 
-def bootstrap(config: GatewayConfig) -> Message:
-    """Envoy's bootstrap message: listeners, clusters, limits, and the admin interface on its Unix socket."""
-    monitor = typed(_CONNECTIONS_TYPE, {"max_active_downstream_connections": _MAX_CONNECTIONS})
-    return {
-        "node": {"id": "roost-gateway", "cluster": "roost"},
-        # Whoever opens the admin socket can stop the gateway: only its owner can.
-        "admin": {"address": pipe_address(str(config.admin_socket.absolute()), mode=0o600)},
-        "static_resources": {"listeners": listeners(config), "clusters": clusters(config)},
-        "overload_manager": {"resource_monitors": [{"name": _CONNECTIONS, "typed_config": monitor}]},
-    }
+def configuration(config: GatewayConfig, table: RoutingTable | None = None) -> Configuration:
+    """Listeners, clusters, limits, and the admin interface on its Unix socket; `table` is what changes of it."""
+    table = table or RoutingTable()
+    return Configuration(
+        node="roost-gateway",
+        admin_socket=config.admin_socket,
+        listeners=listeners(config, table),
+        clusters=clusters.clusters(config),
+        changing=clusters.mirrors(table),
+        more={"overload_manager": overload_manager(config.settings), "layered_runtime": runtime()},
+        beside=secret_files(config.settings, config.work_dir),
+    )
 
 
-def render(config: GatewayConfig) -> str:
+def bootstrap(config: GatewayConfig, table: RoutingTable | None = None) -> Message:
+    """Envoy's bootstrap message with everything in it."""
+    return configuration(config, table).whole()
+
+
+def render(config: GatewayConfig, table: RoutingTable | None = None) -> str:
     """The configuration as JSON text, ready for ``envoy -c``. The same input gives the same bytes."""
-    return json.dumps(bootstrap(config), indent=2, ensure_ascii=False) + "\n"
+    return as_text(bootstrap(config, table))

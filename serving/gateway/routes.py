@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 from serving.gateway.config import GatewayConfig
 from serving.gateway.filters import max_body_bytes, model_spec_context
 from serving.gateway.messages import Message
+from serving.gateway.table import RoutingTable
 
 STABLE = "stable"
 REST_CLUSTER = "model_rest"
@@ -20,81 +24,116 @@ _NAME = r"/v1/models/[A-Za-z0-9._-]+"
 _CHOSEN = r"/(?:versions/[0-9]+|labels/[A-Za-z0-9._-]+)"
 _VERBS = "predict|classify|regress"
 
-_PREDICTION = "tensorflow.serving.PredictionService"
-_MODEL = "tensorflow.serving.ModelService"
-#: Method, where its ModelSpec is, and whether one without version and label means the stable version. The status
-#: without a version is the list of all versions.
-_METHODS = (
-    (f"/{_PREDICTION}/Predict", "message", True),
-    (f"/{_PREDICTION}/Classify", "message", True),
-    (f"/{_PREDICTION}/Regress", "message", True),
-    (f"/{_PREDICTION}/GetModelMetadata", "message", True),
-    (f"/{_PREDICTION}/MultiInference", "tasks", True),
-    (f"/{_MODEL}/GetModelStatus", "message", False),
-)
+_PREDICTION = "/tensorflow.serving.PredictionService"
+_MODEL = "/tensorflow.serving.ModelService"
+
+#: The label that answered, where the gateway chose it; the script leaves it there.
+_LABEL_HEADER = {"key": "x-roost-label", "value": "%DYNAMIC_METADATA(roost:label)%"}
+#: The script says in it where a copy goes, if one does.
+_MIRROR_HEADER = "x-roost-mirror"
 
 
-def rest_routes(config: GatewayConfig) -> Message:
-    """TensorFlow Serving's REST paths; those that choose no version are rewritten to the stable label."""
-    routes = [
-        _rest(
-            config, "POST", f"{_NAME}:(?:{_VERBS})", (f"^(/v1/models/[^/:]+):({_VERBS})$", rf"\1/labels/{STABLE}:\2")
-        ),
-        _rest(config, "POST", f"{_NAME}{_CHOSEN}:(?:{_VERBS})"),
-        _rest(config, "GET", f"{_NAME}/metadata", ("^(/v1/models/[^/:]+)/metadata$", rf"\1/labels/{STABLE}/metadata")),
-        _rest(config, "GET", f"{_NAME}(?:{_CHOSEN})?(?:/metadata)?"),
-        _refusal("the gateway does not answer this path: POST /v1/models/NAME:predict is one that it does"),
-    ]
-    return _host(config, "rest", routes)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    """One way to the model server. `context` is for `model_spec.lua`, which says what is in it."""
 
+    match: Message
+    cluster: str
+    retry_on: str
+    context: Mapping[str, object] = field(default_factory=dict)
+    #: A path that matches the pattern becomes the substitution.
+    rewrite: tuple[str, str] | None = None
+    #: Of a prediction that may be shared out between labels, and mirrored.
+    prediction: bool = False
 
-def grpc_routes(config: GatewayConfig) -> Message:
-    """The prediction services and the status; above all not the reload, which shares the model server's port."""
-    routes = [_grpc(config, path, spec, label=STABLE if labelled else None) for path, spec, labelled in _METHODS]
-    return _host(config, "grpc", [*routes, _refusal("the gateway does not offer this method")])
+    def message(self, config: GatewayConfig, table: RoutingTable) -> Message:
+        """Envoy's form of it."""
+        context = {**self.context, "tokens": config.asks_for_tokens}
+        if self.prediction and not table.empty:
+            context["table"] = True
+        route = {
+            "match": self.match,
+            "route": self._action(mirrored=self.prediction and bool(table.mirrors)),
+            "typed_per_filter_config": model_spec_context(context),
+        }
+        return route | ({"response_headers_to_add": [{"header": _LABEL_HEADER}]} if self.prediction else {})
 
-
-def _rest(config: GatewayConfig, method: str, path: str, rewrite: tuple[str, str] | None = None) -> Message:
-    action = _action(REST_CLUSTER, _NOT_STARTED)
-    if rewrite:
-        action["regex_rewrite"] = {"pattern": {"regex": rewrite[0]}, "substitution": rewrite[1]}
-    methods = [{"name": ":method", "string_match": {"exact": method}}]
-    return {
-        "match": {"safe_regex": {"regex": path}, "headers": methods},
-        "route": action,
-        "typed_per_filter_config": model_spec_context({"api": "rest", "tokens": config.asks_for_tokens}),
-    }
-
-
-def _grpc(config: GatewayConfig, path: str, spec: str, *, label: str | None) -> Message:
-    context: Message = {"api": "grpc", "tokens": config.asks_for_tokens, "spec": spec}
-    if label:
-        context["label"] = label
-    return {
-        "match": {"path": path, "grpc": {}},
-        "route": _action(GRPC_CLUSTER, f"{_NOT_STARTED},{_TURNED_AWAY}"),
-        "typed_per_filter_config": model_spec_context(context),
-    }
-
-
-def _action(cluster: str, retry_on: str) -> Message:
-    return {
-        "cluster": cluster,
-        "timeout": f"{REQUEST_SECONDS}s",
-        "retry_policy": {
-            "retry_on": retry_on,
+    def _action(self, *, mirrored: bool) -> Message:
+        retries: Message = {
+            "retry_on": self.retry_on,
             # About two seconds in all: a model server that is replaced is back by then, or the caller is told.
             "num_retries": 6,
             "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
-        },
-    }
+        }
+        action: Message = {"cluster": self.cluster, "timeout": f"{REQUEST_SECONDS}s", "retry_policy": retries}
+        if self.rewrite:
+            pattern, substitution = self.rewrite
+            action["regex_rewrite"] = {"pattern": {"regex": pattern}, "substitution": substitution}
+        if mirrored:
+            action["request_mirror_policies"] = [{"cluster_header": _MIRROR_HEADER}]
+        return action
+
+
+def rest_routes(config: GatewayConfig, table: RoutingTable) -> Message:
+    """TensorFlow Serving's REST paths; those that choose no version are rewritten to the stable label."""
+    routes = [
+        _rest(
+            "POST",
+            f"{_NAME}:(?:{_VERBS})",
+            label=STABLE,
+            rewrite=(f"^(/v1/models/[^/:]+):({_VERBS})$", rf"\1/labels/{STABLE}:\2"),
+        ),
+        _rest("POST", f"{_NAME}{_CHOSEN}:(?:{_VERBS})"),
+        _rest("GET", f"{_NAME}/metadata", rewrite=("^(/v1/models/[^/:]+)/metadata$", rf"\1/labels/{STABLE}/metadata")),
+        _rest("GET", f"{_NAME}(?:{_CHOSEN})?(?:/metadata)?"),
+    ]
+    refusal = _refusal("the gateway does not answer this path: POST /v1/models/NAME:predict is one that it does")
+    return _host(config, "rest", [*(each.message(config, table) for each in routes), refusal], table)
+
+
+def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
+    """The prediction services and the status; above all not the reload, which shares the model server's port."""
+    routes = [
+        _grpc(f"{_PREDICTION}/Predict", prediction=True),
+        _grpc(f"{_PREDICTION}/Classify", prediction=True),
+        _grpc(f"{_PREDICTION}/Regress", prediction=True),
+        _grpc(f"{_PREDICTION}/GetModelMetadata"),
+        _grpc(f"{_PREDICTION}/MultiInference", spec="tasks", prediction=True),
+        # Without a version it is the list of all versions.
+        _grpc(f"{_MODEL}/GetModelStatus", label=None),
+    ]
+    refusal = _refusal("the gateway does not offer this method")
+    return _host(config, "grpc", [*(each.message(config, table) for each in routes), refusal], table)
+
+
+def _rest(method: str, path: str, *, label: str | None = None, rewrite: tuple[str, str] | None = None) -> _Route:
+    methods = [{"name": ":method", "string_match": {"exact": method}}]
+    return _Route(
+        match={"safe_regex": {"regex": path}, "headers": methods},
+        cluster=REST_CLUSTER,
+        retry_on=_NOT_STARTED,
+        context={"api": "rest"} | ({"label": label} if label else {}),
+        rewrite=rewrite,
+        prediction=label is not None,
+    )
+
+
+def _grpc(path: str, *, spec: str = "message", label: str | None = STABLE, prediction: bool = False) -> _Route:
+    return _Route(
+        match={"path": path, "grpc": {}},
+        cluster=GRPC_CLUSTER,
+        retry_on=f"{_NOT_STARTED},{_TURNED_AWAY}",
+        context={"api": "grpc", "spec": spec} | ({"label": label} if label else {}),
+        prediction=prediction,
+    )
 
 
 def _refusal(text: str) -> Message:
     return {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": text}}}
 
 
-def _host(config: GatewayConfig, name: str, routes: list[Message]) -> Message:
+def _host(config: GatewayConfig, name: str, routes: list[Message], table: RoutingTable) -> Message:
     # What may be kept for a retry: whatever the body limit lets in.
     kept = {"request_body_buffer_limit": max_body_bytes(config.settings)}
-    return {"name": name, "virtual_hosts": [{"name": name, "domains": ["*"], "routes": routes, **kept}]}
+    host = {"name": name, "domains": ["*"], "routes": routes, **kept, **table.metadata(name)}
+    return {"name": name, "virtual_hosts": [host]}

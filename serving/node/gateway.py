@@ -6,14 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from roost.contracts.errors import NodeUnavailable
 from roost.ports.clock import Clock
 from roost.telemetry import metrics
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.binary import command, find_envoy
 from serving.gateway.config import GatewayConfig
-from serving.gateway.render import render
+from serving.gateway.live import LiveFiles
+from serving.gateway.render import configuration
+from serving.gateway.table import RoutingTable
 from serving.node.child import BackOff, Child
-from serving.node.files import write_atomically
+from serving.node.neighbours import Latencies
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +30,20 @@ class Gateway(Protocol):
     def tend(self) -> bool:
         """Start it where it is not running and that is due. Returns whether it takes requests."""
 
+    def steer(self, table: RoutingTable) -> bool:
+        """Answer by this table from now on, without ending a connection.
+
+        Returns whether it does so now, or will as soon as it is up. Otherwise it is to be told again.
+        """
+
     def drain(self) -> None:
         """Tell clients to go elsewhere, and go on answering."""
+
+    def undrain(self) -> None:
+        """Take back `drain`."""
+
+    def latencies(self) -> Latencies:
+        """How long the model server took, over all requests since this gateway started."""
 
     def stop_listening(self) -> None:
         """Refuse new connections."""
@@ -53,6 +68,10 @@ class EnvoyGateway:
         self._program = find_envoy(envoy)
         self._clock = clock
         self._admin = GatewayAdmin(config.admin_socket)
+        #: For what is only worth knowing at once.
+        self._statistics = GatewayAdmin(config.admin_socket, deadline=0.5)
+        self._table = self._followed = RoutingTable()
+        self._files = LiveFiles(config.work_dir, self._admin, clock)
         self._child: Child | None = None
         self._back_off = BackOff()
         self._started_at = 0.0
@@ -71,15 +90,40 @@ class EnvoyGateway:
         if self._child.exit_code is not None:
             self._failed("crashed", f"exit code {self._child.exit_code}; {self._child.last_words()}")
         elif not self._ready:
-            self._ready = self._config.admin_socket.exists() and self._admin.ready()
+            self._ready = self._config.admin_socket.exists() and self._admin.ready() and self._caught_up()
             if not self._ready and now - self._started_at > _START_SECONDS:
                 self._child.kill()
                 self._failed("boot_hung", f"not ready after {_START_SECONDS:g} s; {self._child.last_words()}")
         return self._ready
 
+    def steer(self, table: RoutingTable) -> bool:
+        """Follow the table; a gateway that is not up yet starts with it."""
+        self._table = table
+        return self._follow() if self._ready else True
+
+    def _follow(self) -> bool:
+        table = self._table
+        try:
+            seconds = self._files.change(configuration(self._config, table))
+        except (OSError, NodeUnavailable) as error:
+            log.warning("the gateway does not follow: %s", error, extra={"action": "gateway_not_steered"})
+            return False
+        self._followed = table
+        facts = {"action": "gateway_steered", "splits": len(table.splits), "mirrors": len(table.mirrors)}
+        log.info("gateway follows its new table after %.0f ms", seconds * 1000, extra=facts)
+        return True
+
     def drain(self) -> None:
         """Tell clients to go elsewhere."""
         self._admin.drain()
+
+    def undrain(self) -> None:
+        """Take back `drain`."""
+        self._admin.undrain()
+
+    def latencies(self) -> Latencies:
+        """How long the model server took, over all requests since this gateway started."""
+        return self._statistics.latencies()
 
     def stop_listening(self) -> None:
         """Refuse new connections."""
@@ -95,12 +139,16 @@ class EnvoyGateway:
             self._child.terminate(_GRACE)
         self._child, self._ready, self._due = None, False, 0.0
 
+    def _caught_up(self) -> bool:
+        """Whether it follows what it was told while it started."""
+        return self._followed is self._table or self._follow()
+
     def _start(self, now: float) -> None:
-        file = self._config.work_dir / "envoy.json"
         log_file = self._config.work_dir.parent / "logs" / "gateway.log"
         self._started_at, self._ready = now, False
         try:
-            write_atomically(file, render(self._config).encode())
+            file = self._files.start(configuration(self._config, self._table))
+            self._followed = self._table
             self._config.admin_socket.unlink(missing_ok=True)
             self._child = Child(command(self._program, file), log=log_file, on_exit=self.on_exit)
         except OSError as error:

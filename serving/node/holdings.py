@@ -80,6 +80,9 @@ class Holdings:
     flipped_at: dict[str, datetime] = field(default_factory=dict)
     #: Versions that stopped being `stable`, with the monotonic time of it.
     left_stable: dict[Key, float] = field(default_factory=dict)
+    #: Served name and label that the gateway sent requests to a moment ago, with the monotonic time until which some of
+    #: them may be under way. The label stays so long.
+    still_asked: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Held]:
         return iter(self.versions.values())
@@ -154,6 +157,10 @@ class Holdings:
     def wanted_labels(self) -> dict[str, dict[str, int]]:
         """Labels as they can be now, by served name: a label whose version is not proved stays where it is."""
         found = {model.name: self._labels_of(model) for model in self.desired.models}
+        for name, label in self.still_asked:
+            version = self._still_there(name, self.labels.get(name, {}).get(label))
+            if version is not None and name in found:
+                found[name].setdefault(label, version)
         return {name: labels for name, labels in found.items() if labels}
 
     def kept(self) -> frozenset[Key]:

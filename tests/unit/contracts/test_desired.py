@@ -48,6 +48,34 @@ def test_versions_are_ascending_and_labels_name_listed_ones(numbers: tuple[int, 
         model("ua.a", *numbers, **labels)
 
 
+@pytest.mark.parametrize(
+    ("labels", "split"),
+    [
+        ({"stable": 1}, {"previous": 10}),
+        ({"stable": 1, "previous": 2}, {"stable": 10}),
+        ({"previous": 2}, {"previous": 10}),
+        ({"stable": 1, "previous": 2}, {"previous": 0}),
+        ({"stable": 1, "previous": 2, "other": 2}, {"previous": 60, "other": 41}),
+    ],
+)
+def test_a_split_names_labels_beside_stable_and_leaves_it_the_rest(
+    labels: dict[str, int], split: dict[str, float]
+) -> None:
+    with pytest.raises(ValidationError, match="split"):
+        DesiredModel(name="ua.a", versions=(version(1), version(2)), labels=labels, split=split)
+
+
+def test_a_split_is_only_written_where_there_is_one() -> None:
+    """Nodes of before it refuse fields that they do not know."""
+    plain = model("ua.a", 1, 2, stable=2, previous=1)
+    shared = plain.model_copy(update={"split": {"previous": 12.5}})
+    state = DesiredState(pool="default", generation=1, models=(plain,))
+    assert b"split" not in state.encoded()
+    assert DesiredState.decoded(state.encoded()) == state
+    state = DesiredState(pool="default", generation=1, models=(shared,))
+    assert DesiredState.decoded(state.encoded()) == state
+
+
 @pytest.mark.parametrize("names", [("ua.a", "dl.a"), ("ua.a", "ua.a")])
 def test_models_are_sorted_and_listed_once(names: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError, match="sorted by name and listed once"):

@@ -29,7 +29,8 @@ def entries(draw: st.DrawFn, name: str) -> DesiredModel:
         labels[STABLE] = draw(st.sampled_from(numbers))
         if draw(st.booleans()):
             labels[PREVIOUS] = draw(st.sampled_from(numbers))
-    return DesiredModel(name=name, versions=tuple(version(one) for one in numbers), labels=labels)
+    split = {PREVIOUS: draw(st.floats(1, 99))} if PREVIOUS in labels and draw(st.booleans()) else {}
+    return DesiredModel(name=name, versions=tuple(version(one) for one in numbers), labels=labels, split=split)
 
 
 @st.composite
@@ -53,7 +54,8 @@ def possible(draw: st.DrawFn, state: DesiredState) -> Change:
         RollBack(name=name, version=draw(st.integers(1, 9)), to=None),
     ]
     if listed:
-        kinds.append(Flip(name=name, version=draw(st.sampled_from(listed))))
+        share = draw(st.sampled_from((0.0, 10.0)))
+        kinds.append(Flip(name=name, version=draw(st.sampled_from(listed)), previous_percent=share))
         target = draw(st.sampled_from(listed))
         kinds.append(RollBack(name=name, version=draw(st.sampled_from(listed)), to=target))
     return draw(st.sampled_from(kinds))
@@ -111,9 +113,11 @@ def test_a_flip_never_drops_the_old_stable_and_a_load_moves_no_label(drawn: tupl
         assert now.versions == before.versions
         if before.stable not in (None, change.version):
             assert now.labels[PREVIOUS] == before.stable
+            assert now.split == ({PREVIOUS: change.previous_percent} if change.previous_percent else {})
     if isinstance(change, Load):
         assert now is not None
         assert now.labels == before.labels
+        assert now.split == before.split
         assert set(before.versions) <= set(now.versions)
 
 

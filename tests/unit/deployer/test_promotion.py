@@ -52,6 +52,21 @@ def test_the_previous_version_stays_loaded_until_the_bake_is_over(world: World) 
     assert settled.labels == {"stable": 2}
 
 
+def test_the_policy_leaves_the_previous_version_its_share_of_requests_while_the_new_one_bakes() -> None:
+    world = World(Policy(customers={"ua": {"previous_percent": 25}}))
+    world.deploy()
+    retrained(world, "r2")
+    entry = world.desired().model("ua.default")
+    assert entry is not None
+    assert entry.labels == {"stable": 2, "previous": 1}
+    assert entry.split == {"previous": 25}
+    world.clock.advance(601)
+    world.run()
+    settled = world.desired().model("ua.default")
+    assert settled is not None
+    assert settled.split == {}
+
+
 def test_a_newer_rollout_ends_the_bake_of_the_one_before_it(world: World) -> None:
     first = world.deploy()
     second = retrained(world, "r2")

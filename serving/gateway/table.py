@@ -1,0 +1,63 @@
+"""What a gateway is told while it runs, by served name: which labels answer in which shares, and what is mirrored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from serving.gateway.messages import Message
+
+#: Metadata of a virtual host that `model_spec.lua` reads.
+LUA: Final = "envoy.filters.http.lua"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mirror:
+    """A copy of some requests of one served name goes to a candidate, whose answer is dropped."""
+
+    #: Of the requests that the stable version answers.
+    percent: float
+    #: The canary node's gateway, ``host:port``.
+    rest: str
+    grpc: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoutingTable:
+    """Everything that is not `stable` for everybody. Names that are in neither mapping cost nothing."""
+
+    #: Served name to label to percent; what is left goes to `stable`.
+    splits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    mirrors: Mapping[str, Mirror] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether every request without a version goes to `stable` and nowhere else."""
+        return not (self.splits or self.mirrors)
+
+    def metadata(self, door: str) -> Message:
+        """The table as the script finds it: one entry a served name, found in constant time."""
+        names = sorted({*self.splits, *self.mirrors})
+        entries = {name: self._entry(name, door) for name in names}
+        return {"metadata": {"filter_metadata": {LUA: entries}}} if names else {}
+
+    def _entry(self, name: str, door: str) -> Message:
+        entry: Message = {}
+        below, bounds = 0.0, []
+        # A fixed order of labels: each gateway must put one key on one side.
+        for label, percent in sorted(self.splits.get(name, {}).items()):
+            below += percent
+            bounds.append({"label": label, "below": below})
+        if bounds:
+            entry["split"] = bounds
+        mirror = self.mirrors.get(name)
+        if mirror is not None:
+            address = mirror.rest if door == "rest" else mirror.grpc
+            entry["mirror"] = {"percent": mirror.percent, "cluster": mirror_cluster(address)}
+        return entry
+
+
+def mirror_cluster(address: str) -> str:
+    """Name of the cluster behind which a candidate's gateway stands."""
+    return f"mirror/{address}"
