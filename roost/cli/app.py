@@ -29,6 +29,7 @@ MODULES: Final = (
     "roost.cli.database",
     "roost.cli.inspect",
     "roost.cli.processes",
+    "roost.cli.tokens",
     "roost.cli.demo",
 )
 

@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 
 from roost.contracts.errors import NodeUnavailable
-from serving.gateway.routes import GRPC_CLUSTER
+from serving.gateway.routes import GRPC_CLUSTER, REST_CLUSTER
 
 #: What a listener counts as under way, in Envoy's own names.
 _ACTIVE = ("http.rest.downstream_rq_active", "http.grpc.downstream_rq_active")
+#: What the clusters of the model server count, in milliseconds.
+_TIMES = f"^cluster\\.({REST_CLUSTER}|{GRPC_CLUSTER})\\.upstream_rq_time$"
 _COUNTED = "downstream_rq_(completed|5xx)"
 
 
@@ -98,6 +100,22 @@ class GatewayAdmin:
         # A gRPC failure is HTTP 200 with a status behind it: only the router, which reads that, counts it.
         failed = {"rest": values.get("http.rest.downstream_rq_5xx", 0), "grpc": errors.get(GRPC_CLUSTER, 0)}
         return {door: Answers(total=total, failed=failed[door]) for door, total in counted.items()}
+
+    def latencies(self) -> Mapping[float, int]:
+        """Upper bound in seconds to the requests that the model server answered within it and above the bound below.
+
+        Counted since this gateway started, each to about a tenth of its length, brought up to date once a second.
+
+        Raises:
+            NodeUnavailable: if the gateway did not answer.
+        """
+        stats = self._checked("GET", f"/stats?filter={_TIMES}&format=json&histogram_buckets=detailed").json()["stats"]
+        counted: dict[float, int] = {}
+        for histogram in (each for stat in stats for each in stat.get("histograms", {}).get("details", ())):
+            for bucket in histogram["totals"]:
+                bound = (bucket["lower_bound"] + bucket["width"]) / 1000
+                counted[bound] = counted.get(bound, 0) + int(bucket["count"])
+        return counted
 
     def stats(self) -> str:
         """All statistics in Prometheus' text form.

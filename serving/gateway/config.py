@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import jwt
 
 from roost.contracts.errors import SettingsInvalid
-from roost.settings import GatewaySettings
+from roost.contracts.ids import InvalidId, check_id
+from roost.settings import GatewaySettings, TokenIssuer
+from serving.gateway.certificates import check_tls
 
 #: Linux keeps the path of a Unix socket in 108 bytes, the last of which is zero.
 _SOCKET_PATH_BYTES = 107
@@ -73,30 +75,73 @@ class GatewayConfig:
                 raise SettingsInvalid(
                     f"the socket path {socket} is longer than {_SOCKET_PATH_BYTES} bytes: use a shorter state_dir"
                 )
-        _check_networks(self.settings.allow_cidrs)
-        if self.settings.jwks_file and self.settings.jwks_url:
-            raise SettingsInvalid("gateway jwks_file and jwks_url are both set: name one source of keys")
-        if self.settings.jwks_file:
-            _check_keys(self.settings.jwks_file)
-
-        url = urlsplit(self.settings.jwks_url or "https://none")
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            raise SettingsInvalid(f"gateway jwks_url {self.settings.jwks_url!r} is not an http or https address")
+        check_settings(self.settings)
 
     @property
     def asks_for_tokens(self) -> bool:
         """Whether a request needs a token."""
-        return bool(self.settings.jwks_file or self.settings.jwks_url)
+        return bool(issuers(self.settings))
 
 
-def _check_networks(networks: tuple[str, ...]) -> None:
-    if not networks:
+def issuers(settings: GatewaySettings) -> tuple[TokenIssuer, ...]:
+    """All whose tokens count; the first one's keys, issuer and audience are settings of their own."""
+    file, url = settings.jwks_file, settings.jwks_url
+    if not file and not url:
+        return settings.issuers
+    first = TokenIssuer(issuer=settings.issuer, audience=settings.audience, jwks_file=file, jwks_url=url)
+    return (first, *settings.issuers)
+
+
+def check_settings(settings: GatewaySettings) -> None:
+    """Whether these settings can be used, as far as one machine can tell.
+
+    Raises:
+        SettingsInvalid: naming the setting and what to give instead.
+    """
+    if not settings.allow_cidrs:
         raise SettingsInvalid("gateway allow_cidrs is empty, so nobody could ask: list networks, or 0.0.0.0/0 and ::/0")
+    _check_networks("allow_cidrs", settings.allow_cidrs)
+    _check_networks("trusted_proxies", settings.trusted_proxies)
+    for issuer in issuers(settings):
+        _check_issuer(issuer)
+    names = [issuer.issuer for issuer in issuers(settings)]
+    if len(set(names)) < len(names):
+        raise SettingsInvalid(f"gateway issuers: one is listed twice among {', '.join(names)}")
+    for customer, rate in settings.customer_rates.items():
+        _check_rate(customer, rate)
+    check_tls(settings)
+
+
+def _check_issuer(issuer: TokenIssuer) -> None:
+    if issuer.jwks_file and issuer.jwks_url:
+        raise SettingsInvalid(
+            f"gateway jwks_file and jwks_url of {issuer.issuer} are both set: name one source of keys"
+        )
+    if issuer.jwks_file:
+        _check_keys(issuer.jwks_file)
+        return
+    url = urlsplit(issuer.jwks_url or "")
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        raise SettingsInvalid(
+            f"gateway jwks_url {issuer.jwks_url!r} of {issuer.issuer} is not an http or https address"
+        )
+
+
+def _check_rate(customer: str, rate: int) -> None:
+    try:
+        check_id(customer, "customer id")
+    except InvalidId as error:
+        raise SettingsInvalid(f"gateway customer_rates: {error}") from error
+    if rate < 1:
+        raise SettingsInvalid(f"gateway customer_rates: {customer} has {rate} requests per second; the least is 1")
+
+
+def _check_networks(setting: str, networks: tuple[str, ...]) -> None:
     for network in networks:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            raise SettingsInvalid(f"gateway allow_cidrs: {network!r} is not a network: {error}") from error
+            raise SettingsInvalid(f"gateway {setting}: {network!r} is not a network: {error}") from error
 
 
 def _check_keys(file: Path) -> None:

@@ -1,20 +1,33 @@
-"""The filters that a request passes, in their order: who asks, how much, for what."""
+"""The filters that a request passes, in their order: who asks, for what, how much."""
 
 from __future__ import annotations
 
 from importlib import resources
 
-from roost.settings import GatewaySettings
+from roost.settings import GatewaySettings, TokenIssuer
+from serving.gateway.config import issuers
 from serving.gateway.keys import source
 from serving.gateway.messages import Message, typed
 
 #: Where the verified token's content is kept for the filters and the access log behind it.
 JWT_FILTER = "envoy.filters.http.jwt_authn"
 CLAIMS = "claims"
+#: Where `model_spec.lua` finds what the settings say, and where it leaves what it read.
+POLICY = "roost.policy"
+REQUEST = "roost"
+ANYTHING = "*"
+
+#: The script of a node's gateway.
+MODEL_SPEC = ("routing.lua", "model_spec.lua")
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _GZIP = "type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip"
+_BY_HEADER = "type.googleapis.com/envoy.extensions.http.original_ip_detection.xff.v3.XffConfig"
 _MEBIBYTE = 1024 * 1024
+#: Claims whose null `model_spec.lua` cannot tell from a token without them.
+_LIMITING_CLAIMS = ("customers", "labels")
+#: The trace id in a traceparent header (W3C Trace Context); nothing of a header that is not one.
+_TRACE_ID = r"^(?:..-([0-9a-f]{32})-.*|.*)$"
 
 
 def max_body_bytes(settings: GatewaySettings) -> int:
@@ -22,19 +35,61 @@ def max_body_bytes(settings: GatewaySettings) -> int:
     return int(settings.max_body_mb * _MEBIBYTE)
 
 
+def trace_id() -> Message:
+    """Takes the trace id out of `traceparent` for the access log; the header itself goes on as it came."""
+    found = {
+        "metadata_namespace": REQUEST,
+        "key": "trace_id",
+        "regex_value_rewrite": {"pattern": {"regex": _TRACE_ID}, "substitution": r"\1"},
+    }
+    rules = [{"header": "traceparent", "on_header_present": found}]
+    return http_filter("header_to_metadata", typed(f"{_HTTP}.header_to_metadata.v3.Config", {"request_rules": rules}))
+
+
+def who_asks(settings: GatewaySettings) -> Message:
+    """Who asks is who connects, unless that is a trusted proxy: then it is whom the proxy names in x-forwarded-for."""
+    if not settings.trusted_proxies:
+        return {"use_remote_address": True}
+    # From the right, over all proxies that are trusted: what stands left of the first stranger, they wrote themselves.
+    trusted = {"cidrs": [cidr(network) for network in settings.trusted_proxies]}
+    return {
+        "use_remote_address": False,
+        # Nobody may set the headers by which Envoys speak to each other.
+        "internal_address_config": {"unix_sockets": False},
+        "original_ip_detection_extensions": [
+            {
+                "name": "envoy.http.original_ip_detection.xff",
+                "typed_config": typed(_BY_HEADER, {"xff_trusted_cidrs": trusted}),
+            }
+        ],
+    }
+
+
 def networks(settings: GatewaySettings) -> Message:
-    """Refuses whoever does not connect from an allowed network. Headers that name another client do not count."""
-    ranges = [_range(network) for network in settings.allow_cidrs]
-    policy = {"permissions": [{"any": True}], "principals": [{"direct_remote_ip": each} for each in ranges]}
+    """Refuses whoever does not ask from an allowed network: who connects, or whom a trusted proxy names."""
+    ranges = [cidr(network) for network in settings.allow_cidrs]
+    policy = {"permissions": [{"any": True}], "principals": [{"remote_ip": each} for each in ranges]}
     rules = {"action": "ALLOW", "policies": {"allowed networks": policy}}
-    return _filter("rbac", typed(f"{_HTTP}.rbac.v3.RBAC", {"rules": rules}))
+    return http_filter("rbac", typed(f"{_HTTP}.rbac.v3.RBAC", {"rules": rules}))
 
 
 def tokens(settings: GatewaySettings) -> Message:
-    """Refuses requests without a sound token: signature, issuer, audience, expiry."""
-    provider: Message = {
-        "issuer": settings.issuer,
-        "audiences": [settings.audience],
+    """Refuses requests without a sound token: signature, issuer, audience, times."""
+    providers = {_provider_name(place): _provider(each, place) for place, each in enumerate(issuers(settings))}
+    wanted: list[Message] = [{"provider_name": name} for name in providers]
+    required = wanted[0] if len(wanted) == 1 else {"requires_any": {"requirements": wanted}}
+    content = {"providers": providers, "rules": [{"match": {"prefix": "/"}, "requires": required}]}
+    return http_filter("jwt_authn", typed(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", content))
+
+
+def _provider_name(place: int) -> str:
+    return f"issuer {place}"
+
+
+def _provider(issuer: TokenIssuer, place: int) -> Message:
+    return {
+        "issuer": issuer.issuer,
+        "audiences": [issuer.audience],
         "require_expiration": True,
         # Only the header: a token in a URL ends up in logs.
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
@@ -43,23 +98,29 @@ def tokens(settings: GatewaySettings) -> Message:
         # until it expires, also when its key is withdrawn: whoever cannot wait for that starts the gateway anew.
         "jwt_cache_config": {"jwt_cache_size": 1000},
         "clock_skew_seconds": 30,
-        "remote_jwks": source(settings),
+        "remote_jwks": source(issuer, place),
     }
-    rules = [{"match": {"prefix": "/"}, "requires": {"provider_name": "roost"}}]
-    content = {"providers": {"roost": provider}, "rules": rules}
-    return _filter("jwt_authn", typed(f"{_HTTP}.jwt_authn.v3.JwtAuthentication", content))
 
 
-def no_null_binding() -> Message:
-    """Refuses a token whose `customers` is null: `model_spec.lua` cannot tell it from a token without the claim."""
-    path = [{"key": CLAIMS}, {"key": "customers"}]
+def no_null_claim() -> Message:
+    """Refuses a token that says null where it could say a limit: it is broken, and would be taken for unlimited."""
+    policies: Message = {f"null {claim}": _null(claim) for claim in _LIMITING_CLAIMS}
+    return http_filter("rbac", typed(f"{_HTTP}.rbac.v3.RBAC", {"rules": {"action": "DENY", "policies": policies}}))
+
+
+def _null(claim: str) -> Message:
+    path = [{"key": CLAIMS}, {"key": claim}]
     metadata = {"filter": JWT_FILTER, "path": path, "value": {"null_match": {}}}
     principal = {"sourced_metadata": {"metadata_matcher": metadata}}
-    rules = {
-        "action": "DENY",
-        "policies": {"null binding": {"permissions": [{"any": True}], "principals": [principal]}},
-    }
-    return _filter("rbac", typed(f"{_HTTP}.rbac.v3.RBAC", {"rules": rules}))
+    return {"permissions": [{"any": True}], "principals": [principal]}
+
+
+def choices(settings: GatewaySettings) -> list[Message]:
+    """Tells `model_spec.lua` what may be named by callers whose token does not say it; nothing where all may."""
+    if ANYTHING in settings.choices:
+        return []
+    told = {"metadata_namespace": POLICY, "value": {"choices": list(settings.choices)}}
+    return [http_filter("set_metadata", typed(f"{_HTTP}.set_metadata.v3.Config", {"metadata": [told]}))]
 
 
 def decompression() -> Message:
@@ -72,18 +133,26 @@ def decompression() -> Message:
         "request_direction_config": {"advertise_accept_encoding": False},
         "response_direction_config": off,
     }
-    return _filter("decompressor", typed(f"{_HTTP}.decompressor.v3.Decompressor", content))
+    return http_filter("decompressor", typed(f"{_HTTP}.decompressor.v3.Decompressor", content))
 
 
 def body_limit(settings: GatewaySettings) -> Message:
     """Takes the whole body before anything goes upstream; a larger one is refused."""
-    return _filter("buffer", typed(f"{_HTTP}.buffer.v3.Buffer", {"max_request_bytes": max_body_bytes(settings)}))
+    return http_filter("buffer", typed(f"{_HTTP}.buffer.v3.Buffer", {"max_request_bytes": max_body_bytes(settings)}))
+
+
+def script(*files: str) -> str:
+    """Lua files of this room as one script, in which later ones use what earlier ones define."""
+    room = resources.files("serving.gateway")
+    return "\n".join(room.joinpath(file).read_text(encoding="utf-8") for file in files)
 
 
 def model_spec() -> Message:
     """The Lua filter of `model_spec.lua`, as the configuration's own text: a sidecar needs no second file."""
-    source = resources.files("serving.gateway").joinpath("model_spec.lua").read_text(encoding="utf-8")
-    return _filter("lua", typed(f"{_HTTP}.lua.v3.Lua", {"default_source_code": {"inline_string": source}}))
+    source = {"inline_string": script(*MODEL_SPEC)}
+    # A header that the script changes, such as the path, shall not have the route chosen once more.
+    content = {"default_source_code": source, "clear_route_cache": False}
+    return http_filter("lua", typed(f"{_HTTP}.lua.v3.Lua", content))
 
 
 def model_spec_context(context: Message) -> Message:
@@ -95,18 +164,20 @@ def health(path: str) -> Message:
     """Answers `path` by itself: 200, or 503 once the gateway drains."""
     header = {"name": ":path", "string_match": {"exact": path}}
     content = {"pass_through_mode": False, "headers": [header]}
-    return _filter("health_check", typed(f"{_HTTP}.health_check.v3.HealthCheck", content))
+    return http_filter("health_check", typed(f"{_HTTP}.health_check.v3.HealthCheck", content))
 
 
 def router() -> Message:
     """Sends the request on."""
-    return _filter("router", typed(f"{_HTTP}.router.v3.Router", {}))
+    return http_filter("router", typed(f"{_HTTP}.router.v3.Router", {}))
 
 
-def _filter(name: str, config: Message) -> Message:
+def http_filter(name: str, config: Message) -> Message:
+    """A filter of the request path by its short name."""
     return {"name": f"envoy.filters.http.{name}", "typed_config": config}
 
 
-def _range(network: str) -> Message:
+def cidr(network: str) -> Message:
+    """A network as Envoy writes it."""
     address, _, bits = network.partition("/")
     return {"address_prefix": address, "prefix_len": int(bits or (128 if ":" in address else 32))}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from roost.settings import GatewaySettings
-from serving.gateway.config import GatewayConfig
+from roost.settings import TokenIssuer
+from serving.gateway.config import GatewayConfig, issuers
 from serving.gateway.messages import Message, endpoint, pipe_address, socket_address, typed
 
 _CLUSTER = "token_keys"
@@ -22,42 +22,52 @@ _ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _LARGEST_KEY_SET = 1024 * 1024
 
 
-def source(settings: GatewaySettings) -> Message:
-    """Where the token filter fetches the keys, and how often. Envoy fetches 5 s before they would be too old."""
-    by_url = settings.jwks_url is not None
+def source(issuer: TokenIssuer, place: int) -> Message:
+    """Where the token filter fetches the keys of the issuer at `place`, and how often: 5 s before they are too old."""
+    url = issuer.jwks_url
+    uri = (
+        {"uri": url, "cluster": f"{_CLUSTER}_{place}"} if url else {"uri": f"http://keys/{place}", "cluster": _CLUSTER}
+    )
     return {
-        "http_uri": {"uri": settings.jwks_url or "http://keys/", "cluster": _CLUSTER, "timeout": "5s"},
-        "cache_duration": "300s" if by_url else "10s",
+        "http_uri": {**uri, "timeout": "5s"},
+        "cache_duration": "300s" if url else "10s",
         # Fetched ahead of need. A URL is asked before the doors open; the door that has the file opens with the others.
-        "async_fetch": {"fast_listener": not by_url, "failed_refetch_duration": "1s"},
+        "async_fetch": {"fast_listener": not url, "failed_refetch_duration": "1s"},
         "retry_policy": {"num_retries": 2, "retry_back_off": {"base_interval": "0.2s", "max_interval": "1s"}},
     }
 
 
-def cluster(config: GatewayConfig) -> Message:
-    """Who publishes the keys."""
-    if config.settings.jwks_url is None:
+def clusters(config: GatewayConfig) -> list[Message]:
+    """Who publishes the keys: each URL's host, and the gateway's own door for all files."""
+    listed = list(enumerate(issuers(config.settings)))
+    found = [_published(place, issuer.jwks_url) for place, issuer in listed if issuer.jwks_url]
+    if _files(config):
         address = pipe_address(str(_socket(config)))
-        return {"name": _CLUSTER, "type": "STATIC", "load_assignment": endpoint(_CLUSTER, address)}
-    parts = urlsplit(config.settings.jwks_url)
+        found.append({"name": _CLUSTER, "type": "STATIC", "load_assignment": endpoint(_CLUSTER, address)})
+    return found
+
+
+def _published(place: int, url: str) -> Message:
+    parts = urlsplit(url)
     host, tls = parts.hostname or "", parts.scheme == "https"
+    name = f"{_CLUSTER}_{place}"
     address = socket_address(host, parts.port or (443 if tls else 80))
     found: Message = {
-        "name": _CLUSTER,
+        "name": name,
         "type": "STRICT_DNS",
         "connect_timeout": "5s",
-        "load_assignment": endpoint(_CLUSTER, address),
+        "load_assignment": endpoint(name, address),
     }
     if tls:
         found["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": _verified_tls(host)}
     return found
 
 
-def file_listener(config: GatewayConfig, file: Path) -> Message:
-    """The door that answers with the key file, to whoever opens its socket: public keys are no secret."""
-    file = file.absolute()
-    body = {"filename": str(file), "watched_directory": {"path": str(file.parent)}}
-    routes = [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": body}}]
+def file_listeners(config: GatewayConfig) -> list[Message]:
+    """The door that answers with the key files, to whoever opens its socket: public keys are no secret."""
+    if not _files(config):
+        return []
+    routes = [_answer(place, file) for place, file in _files(config)]
     hosts = [{"name": "keys", "domains": ["*"], "routes": routes}]
     manager = {
         "stat_prefix": "keys",
@@ -69,11 +79,22 @@ def file_listener(config: GatewayConfig, file: Path) -> Message:
         "http_filters": [{"name": "envoy.filters.http.router", "typed_config": typed(_ROUTER, {})}],
     }
     name = "envoy.filters.network.http_connection_manager"
-    return {
+    door: Message = {
         "name": "keys",
         "address": pipe_address(str(_socket(config)), mode=0o600),
         "filter_chains": [{"filters": [{"name": name, "typed_config": typed(_MANAGER, manager)}]}],
     }
+    return [door]
+
+
+def _answer(place: int, file: Path) -> Message:
+    body = {"filename": str(file.absolute()), "watched_directory": {"path": str(file.absolute().parent)}}
+    return {"match": {"path": f"/{place}"}, "direct_response": {"status": 200, "body": body}}
+
+
+def _files(config: GatewayConfig) -> list[tuple[int, Path]]:
+    listed = enumerate(issuers(config.settings))
+    return [(place, issuer.jwks_file) for place, issuer in listed if issuer.jwks_file]
 
 
 def _socket(config: GatewayConfig) -> Path:

@@ -2,44 +2,52 @@
 
 from __future__ import annotations
 
-from serving.gateway import filters, keys
+from serving.gateway import filters, keys, limits
+from serving.gateway.access_log import access_log
 from serving.gateway.config import Address, GatewayConfig
 from serving.gateway.messages import Message, socket_address, typed
+from serving.gateway.rates import customer_rates
 from serving.gateway.routes import grpc_routes, rest_routes
+from serving.gateway.table import RoutingTable
+from serving.gateway.tls import transport_socket
 
 HEALTH_PATH = "/healthz"
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
-_FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 #: Bytes that a connection may hold before Envoy asks the peer to wait; the body limit has its own.
 _CONNECTION_BUFFER = 1024 * 1024
 #: HTTP statuses of Envoy's own answers, and the gRPC codes that say the same: RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
 _CODES = ((413, 8), (504, 4))
+_TOO_MANY_REQUESTS = 429
+_RATE_WORDS = "this customer's rate of requests is used up: ask again in a second"
 
 
-def listeners(config: GatewayConfig) -> list[Message]:
-    """Both doors of a gateway, and the one through which it reads a key file."""
-    guards = [filters.networks(config.settings)]
-    if config.asks_for_tokens:
-        guards += [filters.tokens(config.settings), filters.no_null_binding()]
-    rest = [*guards, filters.decompression(), filters.body_limit(config.settings)]
-    if config.asks_for_tokens:
-        rest.append(filters.model_spec())
-    # The health answer stands behind the networks and before the tokens: a probe has none.
-    rest.insert(1, filters.health(HEALTH_PATH))
-    grpc = [*guards, filters.body_limit(config.settings), filters.model_spec()]
-    doors = [
-        _listener("rest", config.rest, _manager(config, "rest", rest)),
-        _listener("grpc", config.grpc, _manager(config, "grpc", grpc)),
+def listeners(config: GatewayConfig, table: RoutingTable) -> list[Message]:
+    """Both doors of a gateway, and the one through which it reads key files."""
+    routes = {"rest": rest_routes(config, table), "grpc": grpc_routes(config, table)}
+    settings = config.settings
+    guards = [filters.trace_id(), filters.networks(settings)]
+    checked = [filters.tokens(settings), filters.no_null_claim()] if config.asks_for_tokens else []
+    read = [*filters.choices(settings), filters.model_spec(), *customer_rates(settings)]
+    body = filters.body_limit(settings)
+    # The health answer stands behind the networks and before the tokens: a probe has none. A REST request says in its
+    # path which model it wants, so its body is read last; a gRPC request says it in the body.
+    rest = [*guards, filters.health(HEALTH_PATH), *checked, *read, filters.decompression(), body]
+    grpc = [*guards, *checked, body, *read]
+    return [
+        _listener(config, "rest", _manager(config, routes["rest"], rest)),
+        _listener(config, "grpc", _manager(config, routes["grpc"], grpc)),
+        *keys.file_listeners(config),
     ]
-    file = config.settings.jwks_file
-    return [*doors, keys.file_listener(config, file)] if file else doors
 
 
-def _listener(name: str, address: str, manager: Message) -> Message:
-    where = Address.parse(address, name)
-    chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+def _listener(config: GatewayConfig, door: str, manager: Message) -> Message:
+    where = Address.parse(config.rest if door == "rest" else config.grpc, door)
+    chain: Message = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
+    if tls := transport_socket(config.settings, config.work_dir, door):
+        # The time limit is for handshakes: a client that never ends one would keep its connection.
+        chain |= {"transport_socket": tls, "transport_socket_connect_timeout": "10s"}
     return {
-        "name": name,
+        "name": door,
         "address": socket_address(where.host, where.port),
         # Otherwise two gateways would take one port without a word, and share its connections.
         "enable_reuse_port": False,
@@ -48,28 +56,26 @@ def _listener(name: str, address: str, manager: Message) -> Message:
     }
 
 
-def _manager(config: GatewayConfig, name: str, passed: list[Message]) -> Message:
+def _manager(config: GatewayConfig, routes: Message, passed: list[Message]) -> Message:
+    name = routes["name"]
     rest = name == "rest"
     content: Message = {
         "stat_prefix": name,
         "codec_type": "AUTO" if rest else "HTTP2",
         "server_name": "roost",
-        "route_config": rest_routes(config) if rest else grpc_routes(config),
+        "route_config": routes,
         "http_filters": [*passed, filters.router()],
-        "common_http_protocol_options": {"idle_timeout": "300s"},
-        "http2_protocol_options": {"max_concurrent_streams": 1024},
-        "request_headers_timeout": "10s",
-        "request_timeout": "30s",
-        # Who asks is who connects; what a client says of itself in x-forwarded-for changes nothing.
-        "use_remote_address": True,
+        **limits.http_limits(),
+        **filters.who_asks(config.settings),
         "always_set_request_id_in_response": True,
+        "preserve_external_request_id": config.settings.keep_request_ids,
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
     }
-    content["local_reply_config"] = _rest_answers() if rest else {"mappers": [_grpc_refusal(*each) for each in _CODES]}
+    content["local_reply_config"] = _rest_answers() if rest else _grpc_answers()
     if config.settings.access_log:
-        content["access_log"] = [_access_log(str(config.settings.access_log.absolute()), grpc=not rest)]
+        content["access_log"] = [access_log(config.settings.access_log, grpc=not rest)]
     return typed(_MANAGER, content)
 
 
@@ -84,7 +90,15 @@ def _rest_answers() -> Message:
         }
         for status, word in words
     ]
-    return {"mappers": health, "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+    return {"mappers": [*health, _rate_refusal()], "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
+
+
+def _grpc_answers() -> Message:
+    return {"mappers": [*(_grpc_refusal(*each) for each in _CODES), _rate_refusal()]}
+
+
+def _rate_refusal() -> Message:
+    return {"filter": _status_is(_TOO_MANY_REQUESTS), "body": {"inline_string": _RATE_WORDS}}
 
 
 def _grpc_refusal(http_status: int, grpc_status: int) -> Message:
@@ -98,25 +112,3 @@ def _grpc_refusal(http_status: int, grpc_status: int) -> Message:
 def _status_is(status: int) -> Message:
     value = {"default_value": status, "runtime_key": f"roost.answer_{status}"}
     return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
-
-
-def _access_log(path: str, *, grpc: bool) -> Message:
-    fields: Message = {
-        "time": "%START_TIME%",
-        "request_id": "%REQ(X-REQUEST-ID)%",
-        "client": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "subject": f"%DYNAMIC_METADATA({filters.JWT_FILTER}:{filters.CLAIMS}:sub)%",
-        "method": "%REQ(:METHOD)%",
-        "path": "%PATH(NQ:ORIG_OR_PATH)%",
-        "status": "%RESPONSE_CODE%",
-        "details": "%RESPONSE_CODE_DETAILS%",
-        "flags": "%RESPONSE_FLAGS%",
-        "bytes_in": "%BYTES_RECEIVED%",
-        "bytes_out": "%BYTES_SENT%",
-        "milliseconds": "%DURATION%",
-        "upstream_attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-    }
-    if grpc:
-        fields |= {"model": "%DYNAMIC_METADATA(roost:model)%", "grpc_status": "%GRPC_STATUS%"}
-    content = {"path": path, "log_format": {"json_format": fields}}
-    return {"name": "envoy.access_loggers.file", "typed_config": typed(_FILE_LOG, content)}

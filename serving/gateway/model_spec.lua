@@ -1,5 +1,7 @@
--- Makes a gRPC request that names neither version nor label ask for the stable one, and keeps a token that is bound to
--- customers to their models. Runs once per request, after the token was verified and the body was buffered.
+-- Makes a gRPC request that names neither version nor label ask for the stable one, keeps a token that is bound to
+-- customers to their models, and a caller who is held to labels to these. Leaves what it read for the filters behind it
+-- (a customer's rate) and the access log. Runs once per request, after the token was verified, and for gRPC after the
+-- body was buffered.
 --
 -- Each route gives its context (`serving/gateway/routes.py`); a path that has none is answered by its route:
 --   api     "rest" or "grpc"
@@ -14,8 +16,13 @@
 
 local VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 local FIXED_SIZE = { [FIXED64] = 8, [FIXED32] = 4 }
+-- Two ids of 63 characters and a dot; and the largest whole number that Lua keeps exactly.
+local LONGEST_NAME, LARGEST_EXACT = 127, 2 ^ 53
 local MODEL_SPEC, NAME, VERSION, VERSION_LABEL = 1, 1, 2, 4
 local GRPC_INVALID_ARGUMENT, GRPC_UNIMPLEMENTED = "3", "12"
+-- Stands for every version and label; no label is called so.
+local ANY = "*"
+local STABLE = "stable"
 local MALFORMED = "malformed request: the body is not one gRPC message of the method's type"
 
 -- The varint that starts at `at`, and where it ends; nil if it is cut off or longer than `limit` bytes.
@@ -70,20 +77,37 @@ local function each_field(bytes, first, last, visit)
   return true
 end
 
--- Takes the ModelSpec in bytes[first..last] into `spec` (name, chosen); false if malformed.
+-- The number in the Int64Value in bytes[first..last], or `before` where it holds none; nil if malformed.
+local function read_number(bytes, first, last, before)
+  local number = before
+  local sound = each_field(bytes, first, last, function(field, kind, start)
+    if field == 1 and kind == VARINT then number = varint(bytes, start, 10) end
+  end)
+  return sound and number or nil
+end
+
+-- Takes the ModelSpec in bytes[first..last] into `spec`; false if malformed. Of version and label the last one counts,
+-- but all that were named are kept in `named`.
 local function read_spec(bytes, first, last, spec)
   return each_field(bytes, first, last, function(number, kind, start, stop)
-    if kind == BYTES and number == NAME then
+    if kind ~= BYTES then return true end
+    if number == NAME then
       spec.name = bytes:sub(start, stop)
-    elseif kind == BYTES and (number == VERSION or number == VERSION_LABEL) then
-      spec.chosen = true
+    elseif number == VERSION then
+      spec.version, spec.label = read_number(bytes, start, stop, spec.version or 0), nil
+      spec.named[#spec.named + 1] = ANY
+      return spec.version ~= nil
+    elseif number == VERSION_LABEL then
+      spec.version, spec.label = nil, bytes:sub(start, stop)
+      spec.named[#spec.named + 1] = spec.label
     end
+    return true
   end)
 end
 
 -- The ModelSpec that the message in bytes[first..last] holds in field 1; nil if malformed.
 local function spec_of(bytes, first, last)
-  local spec = { name = "", chosen = false }
+  local spec = { name = "", named = {} }
   local sound = each_field(bytes, first, last, function(number, kind, start, stop)
     if number == MODEL_SPEC and kind == BYTES then return read_spec(bytes, start, stop, spec) end
   end)
@@ -96,24 +120,30 @@ local function label_field(label)
   return "\10" .. encoded_varint(#spec) .. spec
 end
 
--- The specs of a request's message, and the message with the label where none is chosen; nil if malformed.
-local function labelled_message(bytes, label)
+-- The specs of a request's message, and the message with the label that `choose` gives where none is chosen; nil if
+-- malformed.
+local function labelled_message(bytes, choose)
   local spec = spec_of(bytes, 1, #bytes)
   if not spec then return nil end
-  if label and not spec.chosen then bytes = bytes .. label_field(label) end
+  local label = not spec.named[1] and choose(spec.name)
+  if label then
+    bytes, spec.label = bytes .. label_field(label), label
+  end
   return { spec }, bytes
 end
 
 -- The same of a MultiInferenceRequest: tasks are a list, so each is written anew in its place.
-local function labelled_tasks(bytes, label)
+local function labelled_tasks(bytes, choose)
   local specs, out, copied = {}, {}, 0
   local sound = each_field(bytes, 1, #bytes, function(number, kind, start, stop, at)
     if number ~= MODEL_SPEC or kind ~= BYTES then return true end
     local spec = spec_of(bytes, start, stop)
     if not spec then return false end
     specs[#specs + 1] = spec
-    if label and not spec.chosen then
+    local label = not spec.named[1] and choose(spec.name)
+    if label then
       local task = bytes:sub(start, stop) .. label_field(label)
+      spec.label = label
       out[#out + 1] = bytes:sub(copied + 1, at - 1) .. "\10" .. encoded_varint(#task) .. task
       copied = stop
     end
@@ -145,31 +175,80 @@ local function framed(message)
   return "\0" .. table.concat(digits) .. message
 end
 
--- The customers that the request's token is bound to, as a set; nil if it opens every model.
-local function bound_customers(handle)
-  local metadata = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn")
-  local claims = metadata and metadata["claims"]
-  if type(claims) ~= "table" then return {} end
-  local listed = claims["customers"]
-  if listed == nil then return nil end
-  local bound = {}
+-- The list as a set; what is no list holds nothing.
+local function set_of(listed)
+  local set = {}
   if type(listed) == "table" then
-    for _, customer in ipairs(listed) do bound[customer] = true end
+    for _, each in ipairs(listed) do set[each] = true end
   end
-  return bound
+  return set
 end
 
--- Whether the bound token opens the served name <customer>.<model>.
-local function opens(bound, name)
-  return bound == nil or bound[name:match("^([^.]*)%.")] == true
+-- What the caller is limited to: `customers`, whose models it may ask for, and `choices`, the labels that it may name
+-- (or ANY); nil where it is not.
+local function limits_of(handle, tokens)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local policy = metadata:get("roost.policy")
+  local limits = { choices = policy and set_of(policy["choices"]) }
+  if not tokens then return limits end
+  local verified = metadata:get("envoy.filters.http.jwt_authn")
+  local claims = verified and verified["claims"]
+  if type(claims) ~= "table" then return { customers = {}, choices = {} } end
+  if claims["customers"] ~= nil then limits.customers = set_of(claims["customers"]) end
+  if claims["labels"] ~= nil then limits.choices = set_of(claims["labels"]) end
+  return limits
+end
+
+-- The customer of a served name <customer>.<model>, by the form of both ids; nil of any other name.
+local function customer_of(name)
+  return #name <= LONGEST_NAME and name:match("^(%w[%w-]*)%.%w[%w-]*$") or nil
+end
+
+-- Whether the caller may ask for this name.
+local function opens(limits, name)
+  if not limits.customers then return true end
+  local customer = customer_of(name)
+  return customer ~= nil and limits.customers[customer] == true
+end
+
+-- Whether the caller may name these: labels, or ANY for a version.
+local function permits(limits, named)
+  if not limits.choices or limits.choices[ANY] then return true end
+  for _, each in ipairs(named) do
+    if each ~= STABLE and (each == ANY or not limits.choices[each]) then return false end
+  end
+  return true
+end
+
+-- Leaves what a request asks for where rates and the access log find it; nothing that is not of the usual form.
+local function note(handle, spec)
+  local metadata = handle:streamInfo():dynamicMetadata()
+  local customer = customer_of(spec.name)
+  if customer then
+    metadata:set("roost", "customer", customer)
+    metadata:set("roost", "model", spec.name)
+  end
+  if spec.version and spec.version <= LARGEST_EXACT then
+    metadata:set("roost", "version", string.format("%.0f", spec.version))
+  elseif spec.label and #spec.label <= LONGEST_NAME and spec.label:match("^[%w._-]+$") then
+    metadata:set("roost", "label", spec.label)
+  end
 end
 
 local function refuse(handle, status, grpc_status, message)
   handle:respond({ [":status"] = status, ["grpc-status"] = grpc_status, ["grpc-message"] = message }, message)
 end
 
-local function forbid(handle)
-  handle:respond({ [":status"] = "403" }, "the token does not open this model")
+-- Refuses what the caller may not ask for. Whether it did.
+local function forbidden(handle, limits, spec)
+  if not opens(limits, spec.name) then
+    handle:respond({ [":status"] = "403" }, "the token does not open this model")
+  elseif not permits(limits, spec.named) then
+    handle:respond({ [":status"] = "403" }, "this version or label is not for the caller to choose: name none")
+  else
+    return false
+  end
+  return true
 end
 
 -- What the route says. Taken out at once: Envoy's object is gone when a script resumes after waiting for the body.
@@ -181,28 +260,59 @@ local function route_of(handle)
     tokens = context:get("tokens"),
     spec = context:get("spec"),
     label = context:get("label"),
+    table = context:get("table"),
   }
 end
 
-local function on_rest(handle, bound)
-  local name = handle:headers():get(":path"):match("^/v1/models/([%w._-]+)")
-  if not opens(bound, name or "") then forbid(handle) end
+-- What chooses the label of a served name for this request, and notes it.
+local function chooser(handle, route)
+  if not route.label then return function() return nil end end
+  return function(name)
+    local label = route.table and label_of(handle, name, route.label) or route.label
+    note_label(handle, label)
+    return label
+  end
 end
 
-local function on_grpc(handle, route, bound)
-  if not route.label and not bound then return end
+-- What a REST path asks for.
+local function spec_of_path(path)
+  local name, rest = path:match("^/v1/models/([%w._-]+)(.*)")
+  if not name then
+    local customer, model, after = path:match("^/v1/customers/([%w-]+)/models/([%w-]+)(.*)")
+    name, rest = customer and customer .. "." .. model or "", after or ""
+  end
+  local version, label = rest:match("^/versions/(%d+)"), rest:match("^/labels/([%w._-]+)")
+  return { name = name, version = tonumber(version), label = label, named = { version and ANY or label } }
+end
+
+local function on_rest(handle, route, limits)
+  local path = handle:headers():get(":path")
+  local spec = spec_of_path(path)
+  if forbidden(handle, limits, spec) then return end
+  if route.label then
+    spec.label = chooser(handle, route)(spec.name)
+    -- The route itself rewrites to its own label.
+    if spec.label ~= route.label then
+      local chosen = path:gsub("^(/v1/models/[^/:]+):", "%1/labels/" .. spec.label .. ":")
+      handle:headers():replace(":path", chosen)
+    end
+  end
+  note(handle, spec)
+end
+
+local function on_grpc(handle, route, limits)
   local buffer = handle:body(true)
   local message, compressed = unframed(buffer:getBytes(0, buffer:length()))
   if compressed then
     return refuse(handle, "501", GRPC_UNIMPLEMENTED, "compressed messages are not taken: send them uncompressed")
   end
   if not message then return refuse(handle, "400", GRPC_INVALID_ARGUMENT, MALFORMED) end
-  local specs, labelled = LABELLED[route.spec](message, route.label)
+  local specs, labelled = LABELLED[route.spec](message, chooser(handle, route))
   if not specs then return refuse(handle, "400", GRPC_INVALID_ARGUMENT, MALFORMED) end
   for _, spec in ipairs(specs) do
-    if not opens(bound, spec.name) then return forbid(handle) end
+    if forbidden(handle, limits, spec) then return end
   end
-  if specs[1] then handle:streamInfo():dynamicMetadata():set("roost", "model", specs[1].name) end
+  if specs[1] then note(handle, specs[1]) end
   if #labelled ~= #message then
     handle:headers():remove("content-length")
     buffer:setBytes(framed(labelled))
@@ -211,10 +321,9 @@ end
 
 local function on_request(handle)
   local route = route_of(handle)
-  local bound = nil
-  if route.tokens then bound = bound_customers(handle) end
-  if route.api == "grpc" then on_grpc(handle, route, bound) end
-  if route.api == "rest" then on_rest(handle, bound) end
+  if route.table then forget_mirror(handle) end
+  if route.api == "grpc" then on_grpc(handle, route, limits_of(handle, route.tokens)) end
+  if route.api == "rest" then on_rest(handle, route, limits_of(handle, route.tokens)) end
 end
 
 function envoy_on_request(handle)

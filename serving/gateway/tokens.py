@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from roost.contracts.errors import SettingsInvalid
 from roost.contracts.ids import check_id
 
 ALGORITHM = "RS256"
+#: As the gateway lets it through in a REST path.
+_LABEL = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +74,11 @@ class SigningKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What a token says. `customers` binds it to their models; None opens every model."""
+    """What a token says. `customers` binds it to their models; None opens every model.
+
+    `labels` are what its holder may name beside ``stable``: labels, or ``*`` for every label and version. With () the
+    holder has what is stable, and nothing else; None leaves it to the gateway's setting `choices`.
+    """
 
     subject: str
     issuer: str
@@ -79,6 +86,7 @@ class Grant:
     #: Seconds from now until it expires.
     lifetime: float
     customers: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
 
 
 def mint(key: SigningKey, grant: Grant, *, now: float) -> str:
@@ -86,6 +94,7 @@ def mint(key: SigningKey, grant: Grant, *, now: float) -> str:
 
     Raises:
         InvalidId: if a customer is not a customer id.
+        SettingsInvalid: if a label is neither a label nor ``*``.
     """
     claims: dict[str, object] = {
         "iss": grant.issuer,
@@ -96,7 +105,15 @@ def mint(key: SigningKey, grant: Grant, *, now: float) -> str:
     }
     if grant.customers is not None:
         claims["customers"] = [check_id(customer, "customer id") for customer in grant.customers]
+    if grant.labels is not None:
+        claims["labels"] = [_checked_label(label) for label in grant.labels]
     return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
+
+
+def _checked_label(label: str) -> str:
+    if label != "*" and not _LABEL.fullmatch(label):
+        raise SettingsInvalid(f"label {label!r} is not one: use letters, digits, '.', '_' and '-', or * for everything")
+    return label
 
 
 def key_set(keys: Sequence[SigningKey]) -> str:

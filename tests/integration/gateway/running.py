@@ -17,6 +17,7 @@ from serving.gateway import binary
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
 from serving.gateway.render import render
+from serving.gateway.tls import secret_files
 from tests.parts import free_port
 
 
@@ -61,6 +62,8 @@ def started(config: GatewayConfig, rendered: str) -> Iterator[Running]:
     """The same with a configuration text that a test has changed."""
     file = config.work_dir / "envoy.json"
     file.write_text(rendered)
+    for secret, content in secret_files(config.settings, config.work_dir).items():
+        secret.write_text(content)
     log = config.work_dir / "envoy.log"
     admin = GatewayAdmin(config.admin_socket)
     with (

@@ -54,9 +54,11 @@ def _altered(token: str) -> str:
     return ".".join((head, base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("="), signature))
 
 
-def _without_expiry(key: SigningKey) -> str:
-    claims = {"iss": "roost", "aud": "roost-predictions", "sub": "x"}
-    return jwt.encode(claims, key.private, algorithm="RS256", headers={"kid": key.kid})
+def _signed(key: SigningKey, **changes: object) -> str:
+    """A token with these claims changed; None leaves one out."""
+    claims: dict[str, object] = {"iss": "roost", "aud": "roost-predictions", "sub": "x", "exp": time.time() + 600}
+    kept = {name: value for name, value in (claims | changes).items() if value is not None or name == "labels"}
+    return jwt.encode(kept, key.private, algorithm="RS256", headers={"kid": key.kid})
 
 
 @pytest.mark.parametrize(
@@ -65,6 +67,7 @@ def _without_expiry(key: SigningKey) -> str:
         ("none", 401, "UNAUTHENTICATED"),
         ("expired", 401, "UNAUTHENTICATED"),
         ("no expiry", 401, "UNAUTHENTICATED"),
+        ("not yet valid", 401, "UNAUTHENTICATED"),
         ("wrong audience", 403, "PERMISSION_DENIED"),
         ("wrong issuer", 401, "UNAUTHENTICATED"),
         ("algorithm none", 401, "UNAUTHENTICATED"),
@@ -80,7 +83,8 @@ def test_an_unsound_token_is_refused_in_the_form_of_each_api(
     token = {
         "none": lambda: None,
         "expired": lambda: a_token(signing_key, now=time.time() - 3600),
-        "no expiry": lambda: _without_expiry(signing_key),
+        "no expiry": lambda: _signed(signing_key, exp=None),
+        "not yet valid": lambda: _signed(signing_key, nbf=time.time() + 600),
         "wrong audience": lambda: a_token(signing_key, audience="roost-console"),
         "wrong issuer": lambda: a_token(signing_key, issuer="mallory"),
         "algorithm none": _none_signed,
@@ -195,5 +199,8 @@ def test_the_access_log_names_the_subject_and_never_the_token(token_gateway: Run
         time.sleep(0.05)
 
     assert [line["subject"] for line in lines] == ["app-for-the-log"] * 2
-    assert [line["model"] for line in lines if "model" in line] == ["ua.default"]
+    assert [(line["api"], line["customer"], line["model"]) for line in lines] == [
+        ("rest", "ua", "ua.default"),
+        ("grpc", "ua", "ua.default"),
+    ]
     assert token not in file.read_text()

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 import os
-from importlib import resources
 from pathlib import Path
 
 import pytest
 
-from roost.settings import GatewaySettings
+from roost.settings import GatewaySettings, TokenIssuer
 from serving.gateway.config import GatewayConfig
+from serving.gateway.filters import MODEL_SPEC, script
 from serving.gateway.render import bootstrap, render
 from serving.gateway.tokens import SigningKey, key_set
 
 GOLDEN = Path(__file__).parent / "golden"
-SCRIPT = resources.files("serving.gateway").joinpath("model_spec.lua").read_text(encoding="utf-8")
+SCRIPT = script(*MODEL_SPEC)
 #: Stands in the golden files where the configuration holds the script.
 SCRIPT_MARK = "model_spec.lua"
 
@@ -31,6 +31,17 @@ CASES = {
         allow_cidrs=("10.0.0.0/8", "fd00::/8"),
         max_body_mb=2,
         access_log=Path("/var/log/roost/access.log"),
+    ),
+    "everything_limited": GatewaySettings(
+        jwks_url="https://login.example.com/keys",
+        issuers=(TokenIssuer(issuer="partner", jwks_url="http://10.0.0.7:8080/keys"),),
+        choices=("previous",),
+        trusted_proxies=("10.1.0.0/16",),
+        keep_request_ids=True,
+        customer_rate=50,
+        customer_rates={"ua": 200},
+        max_connections=500,
+        max_memory_mb=256,
     ),
 }
 

@@ -1,0 +1,70 @@
+"""TLS of both doors, from files that may be replaced while connections are open.
+
+Envoy reads certificates anew only if they come as secrets from outside its own configuration. So each stands in a small
+file beside it, which names the certificate's files and the directory to watch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from roost.settings import GatewaySettings
+from serving.gateway.messages import Message, typed
+
+_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
+#: Of the newest protocol first; REST clients may choose, gRPC clients speak only h2.
+_PROTOCOLS = {"rest": ["h2", "http/1.1"], "grpc": ["h2"]}
+
+
+def transport_socket(settings: GatewaySettings, directory: Path, door: str) -> Message | None:
+    """How a door speaks TLS, with `secret_files` in `directory`; None where it speaks plainly."""
+    if settings.tls_cert_file is None:
+        return None
+    common: Message = {
+        # Below it nothing is safe; the ciphers are Envoy's own choice, which its releases keep current.
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "alpn_protocols": _PROTOCOLS[door],
+        "tls_certificate_sds_secret_configs": [_secret(directory, "certificate")],
+    }
+    mutual = settings.tls_client_ca_file is not None
+    if mutual:
+        common["validation_context_sds_secret_config"] = _secret(directory, "clients")
+    content = {"common_tls_context": common, "require_client_certificate": mutual}
+    return {
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": typed(f"{_TLS}.DownstreamTlsContext", content),
+    }
+
+
+def secret_files(settings: GatewaySettings, directory: Path) -> dict[Path, str]:
+    """The files that must stand beside the configuration when Envoy reads it, with their content."""
+    found: dict[Path, str] = {}
+    if settings.tls_cert_file and settings.tls_key_file:
+        pair = {
+            "certificate_chain": {"filename": str(settings.tls_cert_file.absolute())},
+            "private_key": {"filename": str(settings.tls_key_file.absolute())},
+            "watched_directory": {"path": str(settings.tls_cert_file.absolute().parent)},
+        }
+        found[_file(directory, "certificate")] = _document("certificate", {"tls_certificate": pair})
+    if settings.tls_client_ca_file:
+        trust = {
+            "trusted_ca": {"filename": str(settings.tls_client_ca_file.absolute())},
+            "watched_directory": {"path": str(settings.tls_client_ca_file.absolute().parent)},
+        }
+        found[_file(directory, "clients")] = _document("clients", {"validation_context": trust})
+    return found
+
+
+def _secret(directory: Path, name: str) -> Message:
+    source = {"path_config_source": {"path": str(_file(directory, name))}, "resource_api_version": "V3"}
+    return {"name": name, "sds_config": source}
+
+
+def _file(directory: Path, name: str) -> Path:
+    return directory.absolute() / f"tls-{name}.json"
+
+
+def _document(name: str, content: Message) -> str:
+    secret = typed(f"{_TLS}.Secret", {"name": name, **content})
+    return json.dumps({"resources": [secret]}, indent=2) + "\n"
