@@ -33,7 +33,7 @@ TABLE: Final[Mapping[Phase, frozenset[Phase]]] = {
         {Phase.PROMOTING, Phase.AWAITING_APPROVAL, Phase.REJECTED, Phase.SUPERSEDED, Phase.CANCELLED}
     ),
     Phase.AWAITING_APPROVAL: frozenset({Phase.PROMOTING, Phase.REJECTED, Phase.SUPERSEDED, Phase.CANCELLED}),
-    Phase.PROMOTING: frozenset({Phase.LIVE, Phase.ROLLING_BACK, Phase.HALTED}),
+    Phase.PROMOTING: frozenset({Phase.LIVE, Phase.ROLLING_BACK}),
     Phase.LIVE: frozenset({Phase.SETTLED, Phase.ROLLING_BACK, Phase.HALTED}),
     Phase.ROLLING_BACK: frozenset({Phase.ROLLED_BACK, Phase.HALTED}),
     Phase.HALTED: frozenset({Phase.PROMOTING, Phase.ROLLING_BACK, Phase.CANCELLED}),

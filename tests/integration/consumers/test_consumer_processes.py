@@ -171,7 +171,6 @@ def test_a_training_that_fails_is_told_and_another_is_followed(world: World) -> 
         assert again["followed"]
         [row] = world.ledger.customers()
         assert (row.stage, row.airflow_run_id) == (OnboardingStage.TRAINING, again["run_id"])
-        assert [one["stage"] for one in json.loads(world.roost("customers", "--json").stdout)] == ["training"]
         consumer.process.send_signal(signal.SIGTERM)
         assert consumer.process.wait(20) == 0
 

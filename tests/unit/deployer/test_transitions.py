@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -53,6 +55,20 @@ def test_the_table_alone_decides_what_may_follow(before: Phase, after: Phase) ->
 def test_every_phase_is_in_the_table_and_only_a_person_reopens_an_end() -> None:
     assert set(TABLE) == set(Phase)
     assert {phase: set(TABLE[phase]) for phase in TERMINAL if TABLE[phase]} == {Phase.SETTLED: {Phase.ROLLING_BACK}}
+
+
+def test_the_architecture_page_has_the_same_table() -> None:
+    """It named a way from PROMOTING to HALTED that nothing took, and left out one from LIVE that is taken."""
+    page = (Path(__file__).parents[3] / "ARCHITECTURE.md").read_text()
+    section = page.partition("## States of a rollout")[2].partition("\n## ")[0]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+    told = {
+        Phase(name): {Phase(word) for word in re.findall(r"[A-Z_]{4,}", after)}
+        for names, after in rows
+        if names.isupper()
+        for name in names.split(", ")
+    }
+    assert told == {phase: set(after) for phase, after in TABLE.items()}
 
 
 def test_every_phase_but_the_ends_leads_to_an_end() -> None:
