@@ -12,14 +12,16 @@ from rich.text import Text
 
 from roost.ports.ledger import Onboarding, OnboardingStage
 
+_AGAIN: Final = 'Mend it, then `roost train {customer} --reason "…"`.'
+#: Stage to its name, its colour, and what is to know or to do.
 _WORDS: Final = {
-    OnboardingStage.SIGNED_UP: ("signed up", "cyan", "waits for its training run"),
-    OnboardingStage.TRAINING: ("training", "cyan", "run {run} is under way"),
-    OnboardingStage.TRAINED: ("trained", "green", "`roost why {customer}` says what became of the model"),
-    OnboardingStage.FAILED: ("training failed", "red", 'mend it, then `roost train {customer} --reason "…"`'),
-    OnboardingStage.REFUSED: ("refused", "red", 'mend it, then `roost train {customer} --reason "…"`'),
-    OnboardingStage.LEAVING: ("leaving", "yellow", "models are being retired"),
-    OnboardingStage.GONE: ("gone", "dim", "models are deleted; `roost signup {customer}` begins anew"),
+    OnboardingStage.SIGNED_UP: ("signed up", "cyan", "Waits for its training run, which is started by itself."),
+    OnboardingStage.TRAINING: ("training", "cyan", "Its training run {run} is under way."),
+    OnboardingStage.TRAINED: ("trained", "green", "`roost why {customer}` says what became of the model."),
+    OnboardingStage.FAILED: ("training failed", "red", f"{_AGAIN} `roost why {{customer}}` says what answers now."),
+    OnboardingStage.REFUSED: ("refused", "red", f"Airflow took no run. {_AGAIN}"),
+    OnboardingStage.LEAVING: ("leaving", "yellow", "Their models are being retired."),
+    OnboardingStage.GONE: ("gone", "dim", "Their models are deleted; `roost signup {customer}` begins anew."),
 }
 
 
@@ -41,4 +43,4 @@ def table(rows: Sequence[Onboarding]) -> None:
 
 def _said(row: Onboarding, then: str) -> str:
     advice = then.format(customer=row.customer, run=row.airflow_run_id)
-    return f"{row.error.rstrip('.')}; {advice}" if row.error else advice
+    return f"{row.error.strip().rstrip('.')}. {advice}" if row.error else advice

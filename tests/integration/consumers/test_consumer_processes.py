@@ -164,7 +164,7 @@ def test_a_training_that_fails_is_told_and_another_is_followed(world: World) -> 
         printed = world.roost("customers").stdout
         assert "training failed" in printed
         assert (
-            "task train_and_stage failed: acme has 3 rows, and 500 are needed; mend it, then `roost train acme"
+            "task train_and_stage failed: acme has 3 rows, and 500 are needed. Mend it, then `roost train acme"
             in printed
         )
         again = json.loads(world.roost("train", "acme", "--reason", "mended", "--json").stdout)
