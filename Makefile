@@ -22,7 +22,7 @@ unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup up down status demo bench test test-unit test-contract test-integration test-e2e \
-        test-kafka test-cluster lint format lock clean distclean
+        test-kafka test-cluster test-images lint format lock clean distclean
 
 say = @printf '\n== %s\n'
 
@@ -99,6 +99,10 @@ test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17 and Maven
 test-cluster: $(READY) ## tier 2: on a Kubernetes control plane; needs Go
 	$(say) 'Tests: Kubernetes control plane (nine minutes to build it, once)'
 	@$(PYTEST) -q tests/cluster $(ARGS)
+
+test-images: $(READY) ## each image's own steps in fresh environments, its entry point, its size (five minutes, gigabytes)
+	$(say) 'Tests: images, without a container engine (five minutes; fetches TensorFlow several times)'
+	@$(PY) docker/prove.py $(ARGS)
 
 # The lock names versions and hashes, never an address: it works with any index or mirror.
 lock: $(UV) ## resolve pyproject.toml into requirements.lock (ten seconds)
