@@ -21,6 +21,10 @@ def exponential(scale: float, growth: float, count: int) -> tuple[float, ...]:
 #: Microseconds: 10 times 1.8 to the n, up to some 20 minutes.
 LATENCY_BUCKETS = exponential(10, 1.8, 33)
 EXAMPLE_BUCKETS = exponential(1, 2, 15)
+#: Microseconds, up to about one second.
+QUEUING_BUCKETS = exponential(100, 1.2, 52)
+#: Rows.
+BATCH_BUCKETS = exponential(1, 2, 14)
 
 Labels = tuple[str, ...]
 
@@ -111,6 +115,11 @@ class Metrics:
         self.runtime_latency = Histogram(PREFIX + "runtime_latency", ("model_name", "API", "runtime"), LATENCY_BUCKETS)
         self.example_counts = Histogram(PREFIX + "request_example_counts", ("model",), EXAMPLE_BUCKETS)
         self.example_count_total = Counter(PREFIX + "request_example_count_total", ("model",))
+        batching = PREFIX + "batching_session:"
+        self.batch_queuing = Histogram(batching + "queuing_latency", ("thread_pool_name",), QUEUING_BUCKETS)
+        self.batch_input_size = Histogram(batching + "input_batch_size", (), BATCH_BUCKETS)
+        self.batch_processed_size = Histogram(batching + "processed_batch_size", (), BATCH_BUCKETS)
+        self.batch_padding = Histogram(batching + "padding_size", ("execution_batch_size",), BATCH_BUCKETS)
         self.warmup_latency = Histogram(PREFIX + "model_warmup_latency", ("model_path", "status"), LATENCY_BUCKETS)
         self.load_attempts = Counter(SAVED_MODEL_PREFIX + "load_attempt_count", ("model_path", "status"))
         self.load_latency = Counter(SAVED_MODEL_PREFIX + "load_latency", ("model_path",))

@@ -77,8 +77,12 @@ class Predictor:
         return Terms(
             timeout=timeout,
             on_run=lambda seconds: self._metrics.runtime_latency.add(name, api, "TF1", value=seconds * _MICROSECONDS),
-            on_examples=lambda count: self._metrics.example_counts.add(name, value=count),
+            on_examples=lambda count: self._count_examples(name, count),
         )
+
+    def _count_examples(self, name: str, count: int) -> None:
+        self._metrics.example_counts.add(name, value=count)
+        self._metrics.example_count_total.add(name, amount=count)
 
     def _answer(self, api: str, ask: Ask[RequestT, ResponseT], request: Any, timeout: float) -> ResponseT:
         name = request.model_spec.name

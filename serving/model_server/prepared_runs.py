@@ -20,6 +20,9 @@ MOST_RUNS = 128
 class Batching(Protocol):
     """Puts a queue before a run, so that requests which come together are answered by one."""
 
+    def check(self) -> None:
+        """Raise INVALID_ARGUMENT where its parameters allow no queue."""
+
     def batched(self, feeds: Names, fetches: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
         """Return a run that waits for others to join it, and what ends its queue."""
 
@@ -28,7 +31,9 @@ class PreparedRuns:
     """Prepares runs, keeps them, and batches them where asked. Safe for many threads."""
 
     def __init__(self, graph: Graph, batching: Batching | None) -> None:
-        """Prepare nothing yet."""
+        """Prepare nothing yet. Raises INVALID_ARGUMENT where runs are to be batched by parameters that cannot be."""
+        if batching:
+            batching.check()
         self._graph = graph
         self._batching = batching
         self._lock = threading.Lock()

@@ -20,6 +20,8 @@ class Hazard(enum.StrEnum):
     ABANDONED_RELOADS = "abandoned_reloads"
     #: A name that is taken out and put back at once fails its reload when its old version ends its orderly unload.
     ENDED_IS_FAILURE = "ended_is_failure"
+    #: With `--enable_batching`, requests of different shapes or dtypes that come together fail each other.
+    MIXED_BATCHES = "mixed_batches"
     #: SIGTERM ends the process at once, and the requests under way with it.
     NO_DRAIN = "no_drain"
 

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from serving.model_server.batching.parameters import SERVER_POOL, BatchingParameters, read_parameters
+from serving.model_server.batching.scheduler import BatchScheduler
 from serving.model_server.configuration import parse_text, single_model
 from serving.model_server.core import CoreOptions, ServerCore
 from serving.model_server.disk_source import Polling
@@ -37,7 +39,7 @@ class ModelServer:
         """Prepare it; nothing is read or opened before `start`."""
         self._flags = flags
         self._metrics = Metrics()
-        self._core = ServerCore(_core_options(flags, hazards), _loader(flags, self._metrics))
+        self._core = ServerCore(_core_options(flags, hazards), _loader(flags, hazards, self._metrics))
         self._grpc: GrpcServer | None = None
         self._rest: HttpServer | None = None
         self._stopping = threading.Event()
@@ -149,7 +151,7 @@ def _core_options(flags: Flags, hazards: frozenset[Hazard]) -> CoreOptions:
     )
 
 
-def _loader(flags: Flags, metrics: Metrics) -> Loader:
+def _loader(flags: Flags, hazards: frozenset[Hazard], metrics: Metrics) -> Loader:
     shared = flags.tensorflow_session_parallelism
     runtime = RuntimeOptions(
         intra_op_threads=flags.tensorflow_intra_op_parallelism or shared,
@@ -157,10 +159,28 @@ def _loader(flags: Flags, metrics: Metrics) -> Loader:
         gpu_memory_fraction=flags.per_process_gpu_memory_fraction,
     )
     return Loader(
-        options=LoadOptions(tags=tuple(flags.saved_model_tags.split(",")), runtime=runtime, check_method_names=flags.enable_signature_method_name_check),
+        options=LoadOptions(
+            tags=tuple(flags.saved_model_tags.split(",")),
+            runtime=runtime,
+            batching=_batching(flags, hazards, metrics),
+            check_method_names=flags.enable_signature_method_name_check,
+        ),
         warmup_iterations=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
         metrics=metrics,
     )
+
+
+def _batching(flags: Flags, hazards: frozenset[Hazard], metrics: Metrics) -> BatchScheduler | None:
+    """Return what batches runs, if they are to be. Raises INVALID_ARGUMENT where the flags or their file do not fit."""
+    path = flags.batching_parameters_file
+    if not flags.enable_batching:
+        if path:
+            raise invalid_argument(
+                "server_options.batching_parameters_file is set without setting server_options.enable_batching to true."
+            )
+        return None
+    parameters = read_parameters(path) if path else BatchingParameters(pool=SERVER_POOL)
+    return BatchScheduler(parameters, metrics, mixed=Hazard.MIXED_BATCHES in hazards)
 
 
 def _grpc_options(flags: Flags) -> GrpcOptions:
