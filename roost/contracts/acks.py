@@ -71,8 +71,11 @@ class NodeState(Frozen):
     model_server_pid: int | None = None
     #: Resident set of the model server.
     memory_bytes: int | None = None
-    #: What unloading did not give back, estimated; see the memory-debt meter.
+    #: The memory debt: what unloading did not give back and later loads have not used again (`serving.node.memory`).
     leaked_bytes: int | None = None
+    #: The other two parts of the resident set: the loaded versions, and the model server without any.
+    models_bytes: int | None = None
+    base_bytes: int | None = None
     restarts: int = 0
     error: str | None = None
 
@@ -90,11 +93,25 @@ class NodeState(Frozen):
 
 
 class NodeChange(Frozen):
-    """One line of a node's `/changes`."""
+    """One line of a node's `/changes`: what changed there, when, and in which generation."""
 
     at: AwareDatetime
+    #: The generation that the node followed then.
     generation: int
-    name: str
+    #: The served name; None where the whole node changed.
+    name: str | None = None
+    #: Such as ``proven``, ``failed``, ``stable moved``, ``unloaded``, ``model server replaced``.
     what: str
     version: int | None = None
+    #: The rollout that brought the version.
     rollout_id: str | None = None
+    #: Of ``proven``: from the start of the download to the first prediction, and the model server's growth meanwhile.
+    seconds: float | None = None
+    memory_bytes: int | None = None
+    #: Of ``unloaded``: the model server's resident set before and after, of all that left it together; and this
+    #: version's part in what did not come back.
+    memory_before_bytes: int | None = None
+    memory_after_bytes: int | None = None
+    leaked_bytes: int | None = None
+    #: Why, in a sentence.
+    detail: str | None = None

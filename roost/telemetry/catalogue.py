@@ -67,6 +67,7 @@ LABELS: Final[Mapping[str, Bound]] = {
     "command": Bound(values="commands of people", most=12),
     "status": Bound(values="HTTP statuses of refusals", most=10),
     "door": Bound(values="rest, grpc", most=2),
+    "when": Bound(values="quiet, loading", most=2),
     "why": Bound(values="as the metric's text lists them", most=10),
 }
 

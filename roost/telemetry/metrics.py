@@ -106,6 +106,17 @@ GATEWAY_FAILED: Final = Counter(
     "Of these, failed on the servers' side: 5xx, and gRPC statuses that mean the same.",
     ["door"],
 )
+NODE_MODELS_BYTES: Final = Gauge("roost_node_models_bytes", "Of the model server's memory, what loaded versions have.")
+NODE_BASE_BYTES: Final = Gauge("roost_node_base_bytes", "Of the model server's memory, what it has without versions.")
+NODE_UNLOAD_LEAKED: Final = Counter(
+    "roost_node_unload_leaked_bytes_total", "Bytes that unloads did not give back at once, added up."
+)
+NODE_NEIGHBOUR_P99: Final = Gauge(
+    "roost_node_neighbour_p99_seconds",
+    "99th percentile of the models that are served, as the gateway measures it: quiet, and loading.",
+    ["when"],
+)
+NODE_LOADS_HELD: Final = Counter("roost_node_loads_held_seconds_total", "Seconds that loads waited for the neighbours.")
 NODE_RESTARTS: Final = Counter(
     "roost_node_child_restarts_total", "Children that were replaced, by child and cause.", ["child", "cause"]
 )

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable
 
-from roost.contracts.acks import NodeChange, NodeModel, NodeState, NodeVersion, VersionState
+from roost.contracts.acks import NodeModel, NodeState, NodeVersion, VersionState
 from roost.telemetry import metrics
 from serving.node.holdings import Held, Holdings
-
-_CHANGES_KEPT: Final = 1000
 
 
 class Board:
@@ -20,7 +16,6 @@ class Board:
     def __init__(self, state: NodeState) -> None:
         self._lock = threading.Lock()
         self._state = state
-        self._changes: deque[NodeChange] = deque(maxlen=_CHANGES_KEPT)
         self._listeners: set[Callable[[], None]] = set()
 
     @property
@@ -29,20 +24,14 @@ class Board:
         with self._lock:
             return self._state
 
-    def publish(self, state: NodeState, changes: Iterable[NodeChange] = ()) -> None:
+    def publish(self, state: NodeState) -> None:
         """Put up a state, and tell the listeners where it differs from the last."""
         with self._lock:
             differs = state != self._state
             self._state = state
-            self._changes.extend(changes)
             listeners = tuple(self._listeners) if differs else ()
         for listener in listeners:
             listener()
-
-    def changes(self, *, after: int = 0) -> Sequence[NodeChange]:
-        """The latest changes of generations above `after`, oldest first."""
-        with self._lock:
-            return tuple(change for change in self._changes if change.generation > after)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
         """Call `listener`, from any thread, after each change. Returns what ends that."""
@@ -78,6 +67,8 @@ def count(state: NodeState) -> None:
     metrics.NODE_READY.set(1 if state.ready else 0)
     metrics.NODE_MEMORY.set(state.memory_bytes or 0)
     metrics.NODE_LEAKED.set(state.leaked_bytes or 0)
+    metrics.NODE_MODELS_BYTES.set(state.models_bytes or 0)
+    metrics.NODE_BASE_BYTES.set(state.base_bytes or 0)
     states = [version.state for model in state.models for version in model.versions]
     for each in VersionState:
         metrics.NODE_MODELS.labels(state=each.value).set(states.count(each))

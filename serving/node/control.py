@@ -1,4 +1,8 @@
-"""The control port: the node's state and changes, nudge, drain, restart; health and metrics."""
+"""The control port: the node's state and changes, nudge, drain, restart, stop; health, metrics and their description.
+
+Open to everybody who reaches the port: `/healthz`, `/readyz` and `/metrics`, since probes and Prometheus bring no token
+and no answer names a customer; `/docs` and `/openapi.json`, which describe. All else asks for the control token.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,24 @@ import hmac
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import uvicorn
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Response
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Response, params
 from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field, SecretStr
 
+from roost import __version__
 from roost.contracts.acks import NodeChange, NodeState
 from roost.contracts.errors import SettingsInvalid
 from serving.node.ack import Board
 from serving.node.desired import DesiredWatch
 from serving.node.engine import Engine
+from serving.node.journal import KEPT
 
 #: Longest that one long poll is held. Seconds.
 _LONGEST_POLL: Final = 300.0
@@ -32,10 +41,38 @@ class Nudge(BaseModel):
     generation: int = Field(ge=0)
 
 
-def make_app(engine: Engine, watch: DesiredWatch, token: SecretStr | None) -> FastAPI:
-    """The application. With a token, all but health and metrics ask for it as a bearer."""
-    app = FastAPI(title="Roost serving node", openapi_url="/openapi.json")
-    guarded = [Depends(_guard(token))]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Controls:
+    """What the port steers."""
+
+    engine: Engine
+    watch: DesiredWatch
+    #: Ends the node, drained.
+    stop: Callable[[], None]
+
+
+def make_app(controls: Controls, token: SecretStr | None) -> FastAPI:
+    """The application. With a token, all but what the module names ask for it as a bearer."""
+    # Swagger's script and style come from the wheel `fastapi-offline`: the page loads nothing from elsewhere.
+    app: FastAPI = FastAPIOffline(
+        title="Roost serving node",
+        version=__version__,
+        description="Replies 202 where the node will do it in its next pass; `/state` says when it has.",
+        openapi_url="/openapi.json",
+        docs_url="/docs",
+        redoc_url=None,
+    )
+    guarded = [
+        Depends(HTTPBearer(auto_error=False, description="ROOST_SERVING__CONTROL_TOKEN")),
+        Depends(_guard(token)),
+    ]
+    _add_looking(app, controls.engine, guarded)
+    _add_steering(app, controls, guarded)
+    _add_health(app, controls.engine.board)
+    return app
+
+
+def _add_looking(app: FastAPI, engine: Engine, guarded: Sequence[params.Depends]) -> None:
 
     @app.get("/state", dependencies=guarded)
     async def state(
@@ -45,28 +82,44 @@ def make_app(engine: Engine, watch: DesiredWatch, token: SecretStr | None) -> Fa
         """What the node says of itself."""
         return await _settled(engine.board, settled, wait) if settled is not None else engine.board.state
 
+    @app.get("/changes", dependencies=guarded)
+    async def changes(
+        after: Annotated[int, Query(description="Only of generations above this one.")] = -1,
+        name: Annotated[str | None, Query(description="Only of this served name, and of the whole node.")] = None,
+        limit: Annotated[int, Query(ge=1, le=KEPT, description="The last so many.")] = 1000,
+    ) -> Sequence[NodeChange]:
+        """What changed here, when, and by which generation and rollout: oldest first, kept over restarts."""
+        return engine.journal.since(after=after, name=name, limit=limit)
+
+
+def _add_steering(app: FastAPI, controls: Controls, guarded: Sequence[params.Depends]) -> None:
+    engine = controls.engine
+
     @app.post("/nudge", status_code=202, dependencies=guarded)
     async def nudge(body: Nudge) -> None:
         """Say that a generation is there; the node reads the desired object itself."""
-        watch.nudge(body.generation)
+        controls.watch.nudge(body.generation)
 
     @app.post("/drain", status_code=202, dependencies=guarded)
     async def drain() -> None:
-        """Stop being ready and finish what is under way."""
+        """Stop being ready, and go on answering: for as long as you like, until `/undrain` or `/restart`."""
         engine.ask_drain()
+
+    @app.post("/undrain", status_code=202, dependencies=guarded, responses={409: {"description": "It restarts."}})
+    async def undrain() -> None:
+        """Take a drain back: be ready again."""
+        if not engine.ask_back():
+            raise HTTPException(409, "a restart is under way: the node is ready again by itself once it is over")
 
     @app.post("/restart", status_code=202, dependencies=guarded)
     async def restart() -> None:
         """Drain, replace the model server by a fresh one, come back."""
         engine.ask_restart()
 
-    @app.get("/changes", dependencies=guarded)
-    async def changes(after: int = 0) -> Sequence[NodeChange]:
-        """The latest changes of generations above `after`, oldest first."""
-        return engine.board.changes(after=after)
-
-    _add_health(app, engine.board)
-    return app
+    @app.post("/stop", status_code=202, dependencies=guarded)
+    async def stop() -> None:
+        """Drain, and end the process, as SIGTERM does. Whoever keeps it running starts it again."""
+        controls.stop()
 
 
 class ControlServer:
@@ -171,9 +224,14 @@ def _add_health(app: FastAPI, board: Board) -> None:
 
     @app.get("/readyz")
     async def readyz() -> JSONResponse:
-        """200 while this node serves its generation through its gateway."""
+        """200 while requests may be sent here.
+
+        That is from the moment at which the generation current at its start is proved and the gateway stands, and it
+        stays so while a newer one is loaded: what is served goes on being served. `settled` tells whether that is over.
+        """
         state = board.state
-        facts = {"ready": state.ready, "draining": state.draining, "generation": state.generation, "error": state.error}
+        shown = {"ready", "draining", "settled", "generation", "error"}
+        facts = state.model_dump(include=shown)
         return JSONResponse(facts, status_code=200 if state.ready else 503)
 
     @app.get("/metrics")

@@ -16,16 +16,18 @@ from roost.adapters.tf_serving import ReloadTimedOut
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import ModelServerUnavailable
 from serving.node.ack import Board, count, models_of
+from serving.node.departures import Departures
 from serving.node.desired import DesiredWatch
 from serving.node.gateway import Gateway
 from serving.node.intake import Intake
+from serving.node.journal import Journal
 from serving.node.labels import Labeller
 from serving.node.layout import Layout
 from serving.node.loading import Loader, Parts
-from serving.node.memory import MemoryMeter
 from serving.node.model_config import ModelEntry
 from serving.node.pulse import Pulse
 from serving.node.remembrance import Remembrance
+from serving.node.steering import Mirrors, Steering
 from serving.node.supervision import Supervisor, Tended
 from serving.node.turnover import Phase, Turnover
 
@@ -60,17 +62,22 @@ class Engine:
         self._identity = identity
         self._remembrance = Remembrance(layout.good)
         self._supervisor = Supervisor(parts.server, parts.clock, self._boot)
+        self._departures = Departures(parts)
         self._loader = Loader(parts)
+        self._loader.leaving = lambda: self._departures.waiting
         self._pulse = Pulse(parts)
-        self._labeller = Labeller(parts)
+        self._labeller = Labeller(parts, self._departures)
         self._turnover = Turnover(gateway, parts.clock)
-        self._memory = MemoryMeter()
+        #: What the canary asks to be mirrored; whoever changes it wakes the engine.
+        self.mirrors = Mirrors(parts.clock)
+        self._steering = Steering(gateway, parts.holdings, self.mirrors, parts.clock)
         self._woken = threading.Event()
         self._up = self._gateway_up = self._served = False
         #: Seconds since the server was last asked to load something that is still loading.
         self._loading: float | None = None
         self._unanswered = 0
         self.board = Board(self._state())
+        self.journal = Journal(layout.changes)
 
     def wake(self) -> None:
         """Have the next pass now."""
@@ -80,6 +87,12 @@ class Engine:
         """Stop being ready and finish what is under way."""
         self._turnover.ask(restart=False)
         self.wake()
+
+    def ask_back(self) -> bool:
+        """Take a drain back. Returns False where a restart is under way."""
+        taken = self._turnover.ask_back()
+        self.wake()
+        return taken
 
     def ask_restart(self) -> None:
         """The same, and come back with a fresh model server."""
@@ -104,12 +117,17 @@ class Engine:
         desired = self._watch.current
         if desired is not self._parts.holdings.desired:
             self._parts.holdings.take_up(desired, now=self._parts.clock.monotonic())
-            log.info("generation %d", desired.generation, extra={"action": "take_up", "generation": desired.generation})
+            self._parts.notes.note("generation taken up", detail=desired.reason or None)
         self._intake.advance()
         self._turnover.advance(self._refresh)
+        self._steering.follow()
         self._tend_server()
+        self._steering.follow()
         judged = self._judge()
+        was_up = self._gateway_up
         self._gateway_up = self._served_once() and self._gateway.tend()
+        if self._gateway_up and not was_up:
+            self._turnover.gateway_came_up()
         if self._gateway_up and self._served:
             self._turnover.returned()
         self.publish()
@@ -120,10 +138,10 @@ class Engine:
     def publish(self) -> None:
         """Put the state on the board."""
         state = self._state()
-        changes, self._labeller.changes = self._labeller.changes, []
         if state != self.board.state:
             count(state)
-        self.board.publish(state, changes)
+        self.journal.add(self._parts.notes.take())
+        self.board.publish(state)
 
     def seed(self) -> None:
         """Begin with what an earlier life of the node had proved."""
@@ -143,7 +161,7 @@ class Engine:
         if tended is Tended.CAME_UP:
             self._up, self._unanswered = True, 0
             self._parts.holdings.came_up(self._supervisor.booted, now=self._parts.clock.monotonic())
-            self._memory.started(self._parts.server.resident_bytes(), self._parts.holdings)
+            self._weigh()
         if not self._up:
             return
         try:
@@ -165,8 +183,15 @@ class Engine:
         if self._labeller.error is not None or not self._pulse.beat():
             self._loader.audit()
         if self._labeller.unload():
-            self._memory.unloaded()
             self._parts.cache.trim()
+        self._departures.watch(loading=self._loading is not None)
+
+    def _weigh(self) -> None:
+        """Book what a fresh server was started on, each version at what it took before, or at its bytes on disk."""
+        parts = self._parts
+        loaded = [held for held in parts.holdings if held.loaded]
+        sizes = {held.key: held.memory_bytes or parts.cache.bytes_of(held.key) for held in loaded}
+        parts.memory.started(parts.server.resident_bytes(), sizes)
 
     def _refresh(self) -> None:
         self._gateway_up = False
@@ -174,6 +199,8 @@ class Engine:
 
     def _lost(self, _: Tended, what: str = "died") -> None:
         was_up, self._up, self._served = self._up, False, False
+        self._departures.lose_server()
+        self._parts.notes.note("model server replaced", detail=self._supervisor.cause)
         suspects = self._parts.holdings.lose_server()
         if was_up and self._turnover.phase is not Phase.RETURNING:
             self._loader.blame(suspects, what)
@@ -190,12 +217,13 @@ class Engine:
         return self._served or self._gateway_up
 
     def _pause(self) -> float:
-        waits = [self._supervisor.seconds_to_next(), self._intake.seconds_to_next()]
+        waits = [self._supervisor.seconds_to_next(), self._intake.seconds_to_next(), self._steering.seconds_to_next()]
         if self._up and self._loading is not None:
             # A load of milliseconds is seen within some, one of minutes costs little to watch.
             waits.append(min(_SLOW_LOOK, max(_QUICK_LOOK, self._loading / 20)))
         waits.append(0.05 if self._served and not self._gateway_up else None)
         waits.append(0.05 if self._turnover.busy else None)
+        waits.append(0.1 if self._departures.waiting or self._parts.pace.holding else None)
         waits.append(0.2 if self._parts.holdings.left_stable or self._labeller.error or self._unanswered else None)
         return min(wait for wait in [*waits, _IDLE] if wait is not None)
 
@@ -217,7 +245,9 @@ class Engine:
             grpc_address=self._identity.grpc_address,
             model_server_pid=self._parts.server.pid,
             memory_bytes=resident,
-            leaked_bytes=self._memory.leaked(resident, holdings),
+            leaked_bytes=self._parts.memory.debt(resident),
+            models_bytes=self._parts.memory.charged,
+            base_bytes=self._parts.memory.base,
             restarts=self._supervisor.restarts,
             error=self._error(),
         )

@@ -11,6 +11,7 @@ from roost.adapters.tf_serving import Answer, LoadState, LoadStatus, ReloadTimed
 from roost.contracts.desired import STABLE
 from roost.contracts.errors import ModelServerUnavailable, NodeUnavailable, Permanent
 from roost.ports.serving import Tensors
+from serving.gateway.table import RoutingTable
 from serving.node.integrity import Key
 from serving.node.model_config import ModelEntry
 from serving.node.model_server import ServerState
@@ -32,6 +33,10 @@ class ServerFaults:
     refuses: dict[Key, str] = field(default_factory=dict)
     #: Reloads that will hang.
     hangs: int = 0
+    #: Versions that never end, though they were taken from the list.
+    never_leaves: set[Key] = field(default_factory=set)
+    #: Bytes that each version keeps when it is unloaded.
+    leaks: int = 0
     #: Labels are taken and not followed.
     ignores_labels: bool = False
     #: It runs, and answers nothing until it is replaced.
@@ -52,6 +57,7 @@ class InMemoryModelServer:
         self.starts = 0
         self._running = False
         self._states: dict[Key, LoadStatus] = {}
+        self._kept_bytes = 0
         self._labels: dict[str, dict[str, int]] = {}
 
     @property
@@ -73,6 +79,7 @@ class InMemoryModelServer:
         self.faults.deaf = False
         self._running = not (self.faults.dies_at_boot and entries)
         self._states.clear()
+        self._kept_bytes = 0
         self._labels.clear()
         self._take(entries)
         self._labels = {entry.name: dict(entry.labels) for entry in entries}
@@ -100,8 +107,8 @@ class InMemoryModelServer:
         return "it ended"
 
     def resident_bytes(self) -> int | None:
-        """10 MB a version."""
-        return 100_000_000 + 10_000_000 * len(self.loaded) if self._running else None
+        """10 MB a version, and what those that left have kept."""
+        return 100_000_000 + 10_000_000 * len(self.loaded) + self._kept_bytes if self._running else None
 
     def reload(self, entries: Sequence[ModelEntry], *, deadline: float) -> None:
         """Replace the list."""
@@ -147,7 +154,9 @@ class InMemoryModelServer:
         self.given.append(tuple(entries))
         listed = {(entry.name, version) for entry in entries for version in entry.versions}
         for key in self.loaded - listed:
-            self._states[key] = LoadStatus(state=LoadState.END)
+            leaves = key not in self.faults.never_leaves
+            self._states[key] = LoadStatus(state=LoadState.END if leaves else LoadState.UNLOADING)
+            self._kept_bytes += self.faults.leaks
         for key in sorted(listed - self.loaded):
             if key in self.faults.crashes_on:
                 self.crash()
@@ -174,20 +183,50 @@ class InMemoryGateway:
         self.draining = False
         self.listening = False
         self.requests = 0
+        #: Upper bound in seconds to answers that took so long.
+        self.answered: dict[float, int] = {}
         self.starts = 0
+        self.table = RoutingTable()
+        self._died = False
+        #: It takes no table.
+        self.stubborn = False
+
+    def crash(self) -> None:
+        """It dies: the next look finds that, and the one after it starts it again."""
+        self.stop()
+        self._died = True
 
     def tend(self) -> bool:
-        """Up at once."""
+        """Up at once, unless it has just died."""
+        if self._died:
+            self._died = False
+            return False
         if not self.running:
             self.running = self.listening = True
             self.draining = False
             self.starts += 1
         return self.running
 
+    def steer(self, table: RoutingTable) -> bool:
+        """Follow at once."""
+        if not self.stubborn:
+            self.table = table
+        return not self.stubborn
+
     def drain(self) -> None:
         """Tell clients to go."""
         self._check()
         self.draining = True
+
+    def undrain(self) -> None:
+        """Take it back."""
+        self._check()
+        self.draining = False
+
+    def latencies(self) -> dict[float, int]:
+        """What the test has set."""
+        self._check()
+        return dict(self.answered)
 
     def stop_listening(self) -> None:
         """Refuse new connections."""

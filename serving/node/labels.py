@@ -6,9 +6,10 @@ import logging
 from functools import partial
 from typing import Final
 
-from roost.contracts.acks import NodeChange, VersionState
+from roost.contracts.acks import VersionState
 from roost.contracts.desired import STABLE
 from roost.contracts.errors import ModelServerUnavailable, Permanent
+from serving.node.departures import Departures
 from serving.node.holdings import Held
 from serving.node.integrity import Key
 from serving.node.loading import Parts
@@ -26,14 +27,13 @@ Labels = dict[str, dict[str, int]]
 class Labeller:
     """Moves labels in one reload, and believes it only when a prediction by label says so."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, departures: Departures) -> None:
         self._parts = parts
+        self._departures = departures
         self._retry_at = 0.0
         self._moved_at = parts.clock.now()
         #: Why the labels are not as they could be, or None.
         self.error: str | None = None
-        #: Changes since they were last taken.
-        self.changes: list[NodeChange] = []
 
     def move(self) -> bool:
         """Set what can be set. Returns whether anything changed.
@@ -78,12 +78,14 @@ class Labeller:
         entries = holdings.entries(
             self._parts.cache, lambda held: held.loaded and held.key not in keys, holdings.labels
         )
+        mark = self._departures.mark()
         try:
             self._parts.server.reload(entries, deadline=self._parts.deadline)
         except Permanent as error:
             self._refused(str(error))
             return False
         self._forget(gone)
+        self._departures.begin([held for held in gone if not held.wanted], mark)
         return True
 
     def _reload(self, labels: Labels) -> str | None:
@@ -122,7 +124,7 @@ class Labeller:
         for name in set(holdings.stable) - {name for name, labels in wanted.items() if STABLE in labels}:
             del holdings.stable[name]
             holdings.flipped_at.pop(name, None)
-            self._note(name, "stable removed", None)
+            self._parts.notes.note("stable removed", name=name)
         holdings.labels = {name: dict(labels) for name, labels in wanted.items()}
         holdings.boot_labels = holdings.labels
 
@@ -133,7 +135,7 @@ class Labeller:
             holdings.left_stable[name, before] = self._parts.clock.monotonic()
         holdings.stable[name] = version
         holdings.flipped_at[name] = self._moved_at
-        self._note(name, "stable moved", version)
+        self._parts.notes.note("stable moved", holdings.versions[name, version])
 
     def _forget(self, gone: list[Held]) -> None:
         holdings = self._parts.holdings
@@ -143,25 +145,8 @@ class Labeller:
             if not held.wanted:
                 del holdings.versions[held.key]
                 self._parts.cache.released(held.key)
-                self._note(held.name, "unloaded", held.entry.version)
 
     def _refused(self, refusal: str) -> None:
         self.error = f"the model server refused its configuration: {refusal}"
         self._retry_at = self._parts.clock.monotonic() + _RETRY
         log.warning("%s", self.error, extra={"action": "reload_refused"})
-
-    def _note(self, name: str, what: str, version: int | None) -> None:
-        held = self._parts.holdings.versions.get((name, version)) if version is not None else None
-        generation = self._parts.holdings.desired.generation
-        self.changes.append(
-            NodeChange(
-                at=self._parts.clock.now(),
-                generation=generation,
-                name=name,
-                what=what,
-                version=version,
-                rollout_id=held.entry.rollout_id if held else None,
-            )
-        )
-        facts = {"action": what.replace(" ", "_"), "model": name, "version": version, "generation": generation}
-        log.info("%s: %s %s", name, what, version if version is not None else "", extra=facts)

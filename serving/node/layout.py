@@ -77,6 +77,11 @@ class Layout:
         return self.root / "good.json"
 
     @property
+    def changes(self) -> Path:
+        """What changed on this node, as JSON lines."""
+        return self.root / "changes.jsonl"
+
+    @property
     def boot_config(self) -> Path:
         """The model server's configuration file for its next start."""
         return self.root / "models.config"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -15,7 +15,11 @@ from roost.ports.clock import Clock
 from roost.telemetry import metrics
 from serving.node.cache import DiskCache
 from serving.node.holdings import Held, Holdings
+from serving.node.integrity import Key
+from serving.node.journal import Notes
+from serving.node.memory import Mark, MemoryMeter
 from serving.node.model_server import ModelServer
+from serving.node.neighbours import NeighbourPace
 from serving.node.proof import Proof
 from serving.node.workers import Runner
 
@@ -41,6 +45,10 @@ class Parts:
     proofs: Runner
     #: Seconds that a reload, and the load of a version, may take.
     deadline: float
+    #: What changes, for `/changes`; what the versions take; how many may load beside those that are served.
+    notes: Notes
+    memory: MemoryMeter
+    pace: NeighbourPace
 
 
 class Loader:
@@ -48,9 +56,12 @@ class Loader:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._resident_before: int | None = None
+        #: The memory before what is under way began to load.
+        self._mark: Mark | None = None
         #: What the server said of its last reload, None where it took it.
         self._refusal: str | None = None
+        #: Whether versions are leaving the server, so that its size says nothing about what comes.
+        self.leaving: Callable[[], bool] = lambda: False
 
     def start(self) -> bool:
         """Ask the server for what is on disk and not loaded. Returns whether there was anything to ask.
@@ -64,7 +75,7 @@ class Loader:
             return False
         parts = self._parts
         if not self._under_way():
-            self._resident_before = parts.server.resident_bytes()
+            self._mark = parts.memory.mark(parts.server.resident_bytes())
         for held in batch:
             held.ended_before = self._has_ended(held)
             held.asked = parts.clock.monotonic()
@@ -81,6 +92,7 @@ class Loader:
             else:
                 held.fail(_DAMAGED, retry_at=self._parts.clock.monotonic())
                 held.ours_to_blame = True
+                self._parts.notes.note("failed", held, detail=_DAMAGED)
         return good
 
     def watch(self) -> float | None:
@@ -120,10 +132,14 @@ class Loader:
 
     def _next_batch(self) -> list[Held]:
         waiting = [held for held in self._parts.holdings if held.state is VersionState.LOADING and not held.loaded]
+        under_way = len(self._under_way())
+        room = self._parts.pace.room(waiting=len(waiting), under_way=under_way)
+        for what, why in self._parts.pace.take():
+            self._parts.notes.note(what, detail=why)
         together = [held for held in waiting if not held.alone]
         if together:
-            return together[:_BATCH]
-        return waiting[:1] if not self._under_way() else []
+            return together[: min(_BATCH, room)]
+        return waiting[: min(1, room)] if not under_way else []
 
     def _under_way(self) -> list[Held]:
         return [held for held in self._parts.holdings if held.loaded and held.state is VersionState.LOADING]
@@ -180,26 +196,27 @@ class Loader:
         self._welcome(proven)
 
     def _welcome(self, proven: list[Held]) -> None:
-        now, resident = self._parts.clock.monotonic(), self._parts.server.resident_bytes()
-        before, self._resident_before = self._resident_before, resident
+        now, grown = self._parts.clock.monotonic(), self._measure(proven)
         for held in proven:
             held.state, held.error, held.alone, held.trusted = VersionState.PROVEN, None, False, True
             if held.seconds is None:
                 held.seconds = round(now - held.began, 4)
                 metrics.NODE_LOAD.observe(held.seconds)
-            if resident is not None and before is not None and held.memory_bytes is None:
-                held.memory_bytes = max(0, resident - before) // len(proven)
-            log.info(
-                "%s version %d is proven",
-                held.name,
-                held.entry.version,
-                extra={
-                    "action": "version_proven",
-                    "model": held.name,
-                    "version": held.entry.version,
-                    "s": held.seconds,
-                },
-            )
+            if held.memory_bytes is None:
+                held.memory_bytes = grown.get(held.key)
+            self._parts.notes.note("proven", held, seconds=held.seconds, memory_bytes=held.memory_bytes)
+
+    def _measure(self, proven: list[Held]) -> dict[Key, int]:
+        """Book what these took. What a server was started on is part of its start, and booked already."""
+        memory, resident = self._parts.memory, self._parts.server.resident_bytes()
+        mark, self._mark = self._mark, memory.mark(resident)
+        sizes = {held.key: self._parts.cache.bytes_of(held.key) for held in proven if not memory.has(held.key)}
+        if not sizes:
+            return {}
+        if self.leaving():
+            memory.loaded_beside(sizes)
+            return {}
+        return memory.loaded(mark, resident, sizes)
 
     def _fail(self, held: Held, error: str) -> None:
         key = held.key
@@ -207,9 +224,4 @@ class Loader:
             held.fail(error)
         else:
             held.fail(f"{_DAMAGED} ({error})", retry_at=0.0)
-        log.warning(
-            "%s version %d failed: %s",
-            *key,
-            held.error,
-            extra={"action": "version_failed", "model": held.name, "version": held.entry.version},
-        )
+        self._parts.notes.note("failed", held, detail=held.error)

@@ -15,11 +15,11 @@ from typing import IO, Final
 from roost.adapters.gcs import open_store
 from roost.contracts.errors import SettingsInvalid
 from roost.ports.clock import SystemClock
-from roost.settings import Settings
+from roost.settings import ServingSettings, Settings
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
 from serving.node.cache import DiskCache
-from serving.node.control import ControlServer, listening, make_app
+from serving.node.control import Controls, ControlServer, listening, make_app
 from serving.node.desired import DesiredReader, DesiredWatch
 from serving.node.engine import Engine, Identity
 from serving.node.files import write_atomically
@@ -28,9 +28,12 @@ from serving.node.gateway_meter import GatewayMeter
 from serving.node.holdings import Holdings
 from serving.node.intake import Intake
 from serving.node.integrity import Key
+from serving.node.journal import Notes
 from serving.node.layout import Layout
 from serving.node.loading import Parts
+from serving.node.memory import MemoryMeter
 from serving.node.model_server import TfModelServer, find_program
+from serving.node.neighbours import Budget, NeighbourPace
 from serving.node.proof import Proof
 from serving.node.source import LateSource, Source
 from serving.node.sync import FILES_AT_ONCE, VERSIONS_AT_ONCE, Downloads, Fetcher
@@ -111,7 +114,7 @@ def _serve(
     addresses = {"node": name, "pool": options.pool, "control": control.address, "rest": rest, "grpc": grpc}
     write_atomically(layout.addresses, json.dumps(addresses).encode())
     log.info("node %s of pool %s", name, options.pool, extra={"action": "listen", **addresses})
-    control.start(make_app(engine, watch, token))
+    control.start(make_app(Controls(engine=engine, watch=watch, stop=stop.set), token))
     _wake_at(stop, engine)
     GatewayMeter(GatewayAdmin(layout.envoy_socket).answers).start(stop)
     try:
@@ -154,11 +157,22 @@ def _engine(
         clock=clock,
         proofs=Workers("proof", _PROOFS_AT_ONCE),
         deadline=settings.serving.reload_deadline_seconds,
+        notes=Notes(holdings, clock),
+        memory=MemoryMeter(),
+        pace=NeighbourPace(_budget(settings.serving), children.gateway.latencies, clock),
     )
     intake = Intake(holdings, downloads, cache, clock)
     engine = Engine(parts, children.gateway, watch, intake, identity=identity, layout=layout)
     woken.append(engine)
     return engine, watch
+
+
+def _budget(serving: ServingSettings) -> Budget:
+    return Budget(
+        factor=serving.neighbour_budget,
+        floor=serving.neighbour_floor_seconds,
+        patience=serving.neighbour_patience_seconds,
+    )
 
 
 def _in_use(holdings: Holdings, reader: DesiredReader) -> frozenset[Key]:

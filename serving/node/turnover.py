@@ -31,7 +31,7 @@ class Phase(StrEnum):
 
 
 class Turnover:
-    """SERVING ──drain──▶ DRAINING ──restart──▶ RETURNING ──served again──▶ SERVING."""
+    """SERVING ◀──undrain── DRAINING ──restart──▶ RETURNING ──served again──▶ SERVING, DRAINING by drain."""
 
     def __init__(self, gateway: Gateway, clock: Clock) -> None:
         self._gateway = gateway
@@ -52,10 +52,21 @@ class Turnover:
         self._restart_asked = self._restart_asked or restart
         self._drain_asked = True
 
+    def ask_back(self) -> bool:
+        """Take a drain back. Returns False where a restart is under way, after which the node is back anyway."""
+        if self._restart_asked or self.phase is Phase.RETURNING:
+            return False
+        self._drain_asked = False
+        return True
+
     def advance(self, replace: Callable[[], None]) -> None:
         """Do what is due; `replace` is called once no request is under way."""
         if self.phase is Phase.SERVING and self._drain_asked:
             self.begin()
+        elif self.phase is Phase.DRAINING and not self._drain_asked:
+            self._told(self._gateway.undrain)
+            self.phase = Phase.SERVING
+            log.info("taking requests again", extra={"action": "undrain"})
         if self.phase is Phase.DRAINING and self._restart_asked and self.quiet():
             self._drain_asked = self._restart_asked = False
             self._gateway.stop()
@@ -66,6 +77,11 @@ class Turnover:
         """The node serves its generation again."""
         if self.phase is Phase.RETURNING:
             self.phase = Phase.SERVING
+
+    def gateway_came_up(self) -> None:
+        """A fresh gateway does not know yet that the node is drained."""
+        if self.phase is Phase.DRAINING:
+            self._told(self._gateway.drain)
 
     def begin(self) -> None:
         """Stop being ready, and tell the gateway's clients."""

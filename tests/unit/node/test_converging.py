@@ -204,8 +204,13 @@ def test_changes_tell_what_moved_and_why(node: Node):
     node.desire({UA: ([2], {"stable": 2})})
     node.settle()
     node.quiet(2)
-    told = [(change.what, change.version, change.rollout_id) for change in node.engine.board.changes(after=1)]
-    assert told == [("stable moved", 2, "rollout-2"), ("unloaded", 1, None)]
+    told = [(change.what, change.version, change.rollout_id) for change in node.engine.journal.since(after=1)]
+    assert told == [
+        ("generation taken up", None, None),
+        ("proven", 2, "rollout-2"),
+        ("stable moved", 2, "rollout-2"),
+        ("unloaded", 1, "rollout-1"),
+    ]
 
 
 def test_memory_of_a_version_is_the_servers_growth(node: Node):

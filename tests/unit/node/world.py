@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,8 +33,11 @@ from serving.node.engine import Engine, Identity
 from serving.node.holdings import Holdings
 from serving.node.in_memory import InMemoryGateway, InMemoryModelServer
 from serving.node.intake import Intake
+from serving.node.journal import Notes
 from serving.node.layout import Layout
 from serving.node.loading import Parts
+from serving.node.memory import MemoryMeter
+from serving.node.neighbours import Budget, NeighbourPace
 from serving.node.proof import Proof
 from serving.node.sync import Downloads, Fetcher
 from serving.node.workers import InlineRunner
@@ -113,6 +117,7 @@ class Node:
         self.gateway = InMemoryGateway()
         self.digests: dict[tuple[str, int], str] = {}
         self.generation = 0
+        self.budget = Budget(factor=2, floor=0.02, patience=30)
         self._tmp_path = tmp_path
         self._cache_bytes = cache_bytes
         self._canary = canary
@@ -139,6 +144,9 @@ class Node:
             clock=self.clock,
             proofs=runner,
             deadline=60,
+            notes=Notes(holdings, self.clock),
+            memory=MemoryMeter(),
+            pace=NeighbourPace(self.budget, self.gateway.latencies, self.clock),
         )
         fetcher = Fetcher(self.store, self.cache, self.layout.incoming, runner)
         intake = Intake(holdings, Downloads(fetcher, runner, self._wake), self.cache, self.clock)
@@ -151,8 +159,10 @@ class Node:
         for version in versions:
             self.digests[name, version] = put(self.store, name, version, golden)
 
-    def desire(self, wanted: Wanted, *, generation: int | None = None) -> None:
-        """Write a generation, the next one by default, and have the node look."""
+    def desire(
+        self, wanted: Wanted, *, generation: int | None = None, splits: Mapping[str, dict[str, float]] | None = None
+    ) -> None:
+        """Write a generation, the next one by default, and have the node look. `splits` by served name."""
         self.generation = generation if generation is not None else self.generation + 1
         models = tuple(
             DesiredModel(
@@ -166,6 +176,7 @@ class Node:
                     for version in versions
                 ),
                 labels=labels,
+                split=(splits or {}).get(name, {}),
             )
             for name, (versions, labels) in sorted(wanted.items())
         )
