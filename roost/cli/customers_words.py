@@ -43,4 +43,5 @@ def table(rows: Sequence[Onboarding]) -> None:
 
 def _said(row: Onboarding, then: str) -> str:
     advice = then.format(customer=row.customer, run=row.airflow_run_id)
-    return f"{row.error.strip().rstrip('.')}. {advice}" if row.error else advice
+    error = (row.error or "").strip()
+    return f"{error}{'' if error.endswith(('.', '?', '!')) else '.'} {advice}" if error else advice

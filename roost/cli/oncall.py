@@ -37,7 +37,7 @@ Target = Annotated[str | None, typer.Argument(help="Customer id.", show_default=
 Scope = Annotated[str | None, typer.Argument(help="Customer id; the whole fleet without it.", show_default=False)]
 Model = Annotated[str, typer.Option(help="Model id.")]
 Rollout = Annotated[str | None, typer.Option(help="This rollout, instead of the customer's newest.")]
-Reason = Annotated[str, typer.Option(help="Why. Kept for ever, with your name.", show_default=False)]
+Reason = Annotated[str, typer.Option(help="Why. It is kept, with your name.", show_default=False)]
 Actor = Annotated[str | None, typer.Option(help="Who asks; the account you are signed in with by default.")]
 Wait = Annotated[float, typer.Option(min=0, max=60, help="Seconds to wait for the outcome.")]
 

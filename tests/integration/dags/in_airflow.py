@@ -27,13 +27,14 @@ def folder() -> dict[str, Any]:
 
 
 def run(dag_id: str, conf: str) -> dict[str, Any]:
-    from airflow.models.dagrun import DagRun
+    from airflow.models.dagrun import DagRun, DagRunNote
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
 
     ended = DagBag().dags[dag_id].test(run_conf=json.loads(conf))
     with create_session() as session:
         values = session.query(XComModel).filter(XComModel.run_id == ended.run_id).all()
+        notes = dict(session.query(DagRunNote.dag_run_id, DagRunNote.content).all())
         others = session.query(DagRun).filter(DagRun.run_id != ended.run_id).all()
         return {
             "run_id": ended.run_id,
@@ -41,7 +42,7 @@ def run(dag_id: str, conf: str) -> dict[str, Any]:
             "tasks": {task.task_id: str(task.state) for task in ended.get_task_instances()},
             "xcoms": {f"{value.task_id}.{value.key}": XComModel.deserialize_value(value) for value in values},
             "started": {
-                other.run_id: {"conf": other.conf, "after": other.run_after.isoformat(), "note": other.note}
+                other.run_id: {"conf": other.conf, "after": other.run_after.isoformat(), "note": notes.get(other.id)}
                 for other in others
                 if other.dag_id != dag_id
             },
