@@ -92,6 +92,9 @@ class ServingSettings(Section):
     reload_deadline_seconds: float = Field(default=60, gt=0)
     cache_mb: float = Field(default=10_240, gt=0)
     load_threads: int = Field(default=4, ge=1)
+    #: Of recorded requests: texts that the policy has hashed are told apart by it alone. Without it they are dropped.
+    tap_hash_key: SecretStr | None = None
+    tap_flush_seconds: float = Field(default=300, gt=0, description="how often recorded requests are written")
     neighbour_budget: float = Field(
         default=2.0, ge=0, description="times that the p99 of served models may grow while others load; 0 paces nothing"
     )

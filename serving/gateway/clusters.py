@@ -5,7 +5,7 @@ from __future__ import annotations
 from serving.gateway import keys
 from serving.gateway.config import Address, GatewayConfig
 from serving.gateway.messages import Message, endpoint, pipe_address, socket_address, typed
-from serving.gateway.routes import GRPC_CLUSTER, REST_CLUSTER
+from serving.gateway.routes import GRPC_CLUSTER, PAGE_CLUSTER, REST_CLUSTER, TAP_CLUSTER
 from serving.gateway.table import RoutingTable, mirror_cluster
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -25,7 +25,7 @@ def clusters(config: GatewayConfig) -> list[Message]:
         _cluster(REST_CLUSTER, socket_address(rest.host, rest.port), _REST),
         _cluster(GRPC_CLUSTER, pipe_address(socket), _GRPC),
     ]
-    return [*found, *keys.clusters(config)]
+    return [*found, *_page(config), *keys.clusters(config)]
 
 
 def mirrors(table: RoutingTable) -> list[Message]:
@@ -33,6 +33,18 @@ def mirrors(table: RoutingTable) -> list[Message]:
     addresses = {mirror.rest: _REST for mirror in table.mirrors.values()}
     addresses |= {mirror.grpc: _GRPC for mirror in table.mirrors.values()}
     return [_mirror(address, addresses[address]) for address in sorted(addresses)]
+
+
+def _page(config: GatewayConfig) -> list[Message]:
+    """The node's own page, and where copies are recorded: too many copies are dropped, not kept waiting."""
+    if config.page_socket is None:
+        return []
+    address = pipe_address(str(config.page_socket.absolute()))
+    found = [_cluster(PAGE_CLUSTER, address, _REST)]
+    if config.tap_rate > 0:
+        limits = {"max_connections": 2, "max_pending_requests": 8, "max_requests": 8, "max_retries": 0}
+        found.append({**_cluster(TAP_CLUSTER, address, _REST), "circuit_breakers": {"thresholds": [limits]}})
+    return found
 
 
 def _mirror(address: str, protocol: Message) -> Message:

@@ -66,11 +66,15 @@ class GatewayConfig:
     settings: GatewaySettings
     #: Directory of files that belong to this gateway; the node keeps the rendered configuration here.
     work_dir: Path
+    #: Where the node's own page answers. None: the gateway has no routes to it.
+    page_socket: Path | None = None
+    #: Share of the predictions that is copied to the page's socket, to be recorded. 0: no copies at all.
+    tap_rate: float = 0.0
 
     def __post_init__(self) -> None:
         for what in ("rest", "grpc", "upstream_rest"):
             Address.parse(getattr(self, what), what)
-        for socket in (self.upstream_grpc_socket, self.admin_socket):
+        for socket in filter(None, (self.upstream_grpc_socket, self.admin_socket, self.page_socket)):
             if len(str(socket.absolute()).encode()) > _SOCKET_PATH_BYTES:
                 raise SettingsInvalid(
                     f"the socket path {socket} is longer than {_SOCKET_PATH_BYTES} bytes: use a shorter state_dir"

@@ -13,6 +13,10 @@ from serving.gateway.table import RoutingTable
 STABLE = "stable"
 REST_CLUSTER = "model_rest"
 GRPC_CLUSTER = "model_grpc"
+#: The node's own page, and the same socket as the place where copies of requests are recorded: with limits of its own,
+#: so that copies never take a place that an answer needs.
+PAGE_CLUSTER = "node_page"
+TAP_CLUSTER = "node_taps"
 REQUEST_SECONDS = 30
 
 #: Only what never reached the model server. A request that broke off on its way may be what killed it.
@@ -23,6 +27,7 @@ _TURNED_AWAY = "cancelled"
 _NAME = r"/v1/models/[A-Za-z0-9._-]+"
 _CHOSEN = r"/(?:versions/[0-9]+|labels/[A-Za-z0-9._-]+)"
 _VERBS = "predict|classify|regress"
+_ID = r"[a-z0-9][a-z0-9-]{0,62}"
 
 _PREDICTION = "/tensorflow.serving.PredictionService"
 _MODEL = "/tensorflow.serving.ModelService"
@@ -45,6 +50,8 @@ class _Route:
     rewrite: tuple[str, str] | None = None
     #: Of a prediction that may be shared out between labels, and mirrored.
     prediction: bool = False
+    #: Whether it may be recorded for the canary.
+    recorded: bool = False
 
     def message(self, config: GatewayConfig, table: RoutingTable) -> Message:
         """Envoy's form of it."""
@@ -53,12 +60,12 @@ class _Route:
             context["table"] = True
         route = {
             "match": self.match,
-            "route": self._action(mirrored=self.prediction and bool(table.mirrors)),
+            "route": self._action(config, mirrored=self.prediction and bool(table.mirrors)),
             "typed_per_filter_config": model_spec_context(context),
         }
         return route | ({"response_headers_to_add": [{"header": _LABEL_HEADER}]} if self.prediction else {})
 
-    def _action(self, *, mirrored: bool) -> Message:
+    def _action(self, config: GatewayConfig, *, mirrored: bool) -> Message:
         retries: Message = {
             "retry_on": self.retry_on,
             # About two seconds in all: a model server that is replaced is back by then, or the caller is told.
@@ -69,9 +76,10 @@ class _Route:
         if self.rewrite:
             pattern, substitution = self.rewrite
             action["regex_rewrite"] = {"pattern": {"regex": pattern}, "substitution": substitution}
-        if mirrored:
-            action["request_mirror_policies"] = [{"cluster_header": _MIRROR_HEADER}]
-        return action
+        copies: list[Message] = [{"cluster_header": _MIRROR_HEADER}] if mirrored else []
+        if self.recorded and config.tap_rate > 0:
+            copies.append(_tap(config.tap_rate))
+        return action | ({"request_mirror_policies": copies} if copies else {})
 
 
 def rest_routes(config: GatewayConfig, table: RoutingTable) -> Message:
@@ -82,10 +90,12 @@ def rest_routes(config: GatewayConfig, table: RoutingTable) -> Message:
             f"{_NAME}:(?:{_VERBS})",
             label=STABLE,
             rewrite=(f"^(/v1/models/[^/:]+):({_VERBS})$", rf"\1/labels/{STABLE}:\2"),
+            recorded=True,
         ),
         _rest("POST", f"{_NAME}{_CHOSEN}:(?:{_VERBS})"),
         _rest("GET", f"{_NAME}/metadata", rewrite=("^(/v1/models/[^/:]+)/metadata$", rf"\1/labels/{STABLE}/metadata")),
         _rest("GET", f"{_NAME}(?:{_CHOSEN})?(?:/metadata)?"),
+        *(_page_routes() if config.page_socket else []),
     ]
     refusal = _refusal("the gateway does not answer this path: POST /v1/models/NAME:predict is one that it does")
     return _host(config, "rest", [*(each.message(config, table) for each in routes), refusal], table)
@@ -94,7 +104,7 @@ def rest_routes(config: GatewayConfig, table: RoutingTable) -> Message:
 def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
     """The prediction services and the status; above all not the reload, which shares the model server's port."""
     routes = [
-        _grpc(f"{_PREDICTION}/Predict", prediction=True),
+        _grpc(f"{_PREDICTION}/Predict", prediction=True, recorded=True),
         _grpc(f"{_PREDICTION}/Classify", prediction=True),
         _grpc(f"{_PREDICTION}/Regress", prediction=True),
         _grpc(f"{_PREDICTION}/GetModelMetadata"),
@@ -106,25 +116,60 @@ def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
     return _host(config, "grpc", [*(each.message(config, table) for each in routes), refusal], table)
 
 
-def _rest(method: str, path: str, *, label: str | None = None, rewrite: tuple[str, str] | None = None) -> _Route:
+def _page_routes() -> list[_Route]:
+    """The node's own page, and its description, which is of no customer."""
+    asked = f"/v1/customers/{_ID}/models/{_ID}:predict"
+    described = r"/v1/(?:docs|openapi\.json|docs-assets/[A-Za-z0-9._-]+)"
+    return [
+        _Route(match=_path("POST", asked), cluster=PAGE_CLUSTER, retry_on=_NOT_STARTED, context={"api": "rest"}),
+        _Route(match=_path("GET", described), cluster=PAGE_CLUSTER, retry_on=_NOT_STARTED),
+    ]
+
+
+def _tap(rate: float) -> Message:
+    share = {"numerator": round(rate * 1_000_000), "denominator": "MILLION"}
+    return {"cluster": TAP_CLUSTER, "runtime_fraction": {"default_value": share, "runtime_key": "roost.taps"}}
+
+
+def _path(method: str, pattern: str) -> Message:
     methods = [{"name": ":method", "string_match": {"exact": method}}]
+    return {"safe_regex": {"regex": pattern}, "headers": methods}
+
+
+def _rest(
+    method: str,
+    path: str,
+    *,
+    label: str | None = None,
+    rewrite: tuple[str, str] | None = None,
+    recorded: bool = False,
+) -> _Route:
     return _Route(
-        match={"safe_regex": {"regex": path}, "headers": methods},
+        match=_path(method, path),
         cluster=REST_CLUSTER,
         retry_on=_NOT_STARTED,
         context={"api": "rest"} | ({"label": label} if label else {}),
         rewrite=rewrite,
         prediction=label is not None,
+        recorded=recorded,
     )
 
 
-def _grpc(path: str, *, spec: str = "message", label: str | None = STABLE, prediction: bool = False) -> _Route:
+def _grpc(
+    path: str,
+    *,
+    spec: str = "message",
+    label: str | None = STABLE,
+    prediction: bool = False,
+    recorded: bool = False,
+) -> _Route:
     return _Route(
         match={"path": path, "grpc": {}},
         cluster=GRPC_CLUSTER,
         retry_on=f"{_NOT_STARTED},{_TURNED_AWAY}",
         context={"api": "grpc", "spec": spec} | ({"label": label} if label else {}),
         prediction=prediction,
+        recorded=recorded,
     )
 
 

@@ -107,6 +107,11 @@ class Layout:
         return self.sockets / _LONGEST_SOCKET_NAME
 
     @property
+    def page_socket(self) -> Path:
+        """Where the node's own page answers the gateway."""
+        return self.sockets / "page.sock"
+
+    @property
     def envoy_socket(self) -> Path:
         """Envoy's admin interface."""
         return self.sockets / "envoy.sock"

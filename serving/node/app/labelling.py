@@ -64,7 +64,9 @@ def _plain(name: str, found: Array, warnings: Findings) -> list[Any]:
         return list(found.tolist())
     for row in np.flatnonzero(~finite.reshape(len(found), -1).all(axis=1)):
         warnings.add(int(row), name, ProblemKind.OUTPUT, "is not a finite number in the model's answer")
-    return list(np.where(finite, found.astype(object), None).tolist())
+    holed = found.astype(object)
+    holed[~finite] = None
+    return list(holed.tolist())
 
 
 def _texts(value: Any) -> Any:

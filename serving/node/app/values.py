@@ -15,8 +15,12 @@ from serving.node.app.forms import ProblemKind
 
 Array = NDArray[Any]
 
-_FLOATS: Final = {"DT_HALF": np.float16, "DT_FLOAT": np.float32, "DT_DOUBLE": np.float64}
-_INTEGERS: Final = {
+_FLOATS: Final[dict[str, type[np.floating[Any]]]] = {
+    "DT_HALF": np.float16,
+    "DT_FLOAT": np.float32,
+    "DT_DOUBLE": np.float64,
+}
+_INTEGERS: Final[dict[str, type[np.integer[Any]]]] = {
     "DT_INT8": np.int8,
     "DT_INT16": np.int16,
     "DT_INT32": np.int32,
@@ -88,10 +92,13 @@ def row(value: object, dtype: str, shape: tuple[int, ...]) -> list[float | int |
 
 def array(flat: Sequence[float | int | bytes | bool], dtype: str, shape: tuple[int, ...]) -> Array:
     """The tensor of values that `scalar` gave. Raises ValueError where rows of a free size differ in it."""
-    kind = _FLOATS.get(dtype) or _INTEGERS.get(dtype) or (np.bool_ if dtype == "DT_BOOL" else object)
-    made = np.empty(len(flat), dtype=object) if kind is object else np.array(flat, dtype=kind)
-    if kind is object:
-        made[:] = flat
+    kind: type[np.generic] | None = _FLOATS.get(dtype) or _INTEGERS.get(dtype)
+    if kind is None and dtype == "DT_BOOL":
+        kind = np.bool_
+    if kind is not None:
+        return np.array(flat, dtype=kind).reshape(shape)
+    made = np.empty(len(flat), dtype=object)
+    made[:] = flat
     return made.reshape(shape)
 
 
