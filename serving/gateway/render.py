@@ -21,7 +21,12 @@ def configuration(config: GatewayConfig, table: RoutingTable | None = None) -> C
         listeners=listeners(config, table),
         clusters=clusters.clusters(config),
         changing=clusters.mirrors(table),
-        more={"overload_manager": overload_manager(config.settings), "layered_runtime": runtime()},
+        more={
+            "overload_manager": overload_manager(config.settings),
+            "layered_runtime": runtime(),
+            # How old the latencies are that a node paces its loads by; Envoy's own default is five seconds.
+            "stats_flush_interval": "1s",
+        },
         beside=secret_files(config.settings, config.work_dir),
     )
 
