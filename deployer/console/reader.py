@@ -7,6 +7,7 @@ from typing import Final
 
 from deployer.console import audit, shapes, views
 from deployer.console.fleet import FleetReader, replica_view
+from deployer.console.one_moment import rollout_and_history
 from deployer.console.pace import expected_at
 from deployer.console.sources import Sources
 from deployer.console.why import evidence
@@ -49,14 +50,14 @@ class Reader:
     def rollout(self, rollout_id: str) -> views.RolloutDetail:
         """One rollout with history, verdict and what each replica says. Raises `NotFound`."""
         ledger = self.sources.ledger
-        rollout = ledger.rollout(rollout_id)
+        rollout, history = rollout_and_history(ledger, rollout_id)
         replicas, error = self._replicas(rollout)
         refused = ledger.quarantined(rollout.digest)
         return views.RolloutDetail(
             rollout=shapes.summary(rollout),
             artifact_uri=rollout.artifact_uri,
             verdict=rollout.verdict,
-            history=shapes.history(ledger.history(rollout_id)),
+            history=shapes.history(history),
             facts=rollout.facts,
             replicas=replicas,
             replicas_error=error,

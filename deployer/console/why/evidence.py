@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from deployer.console.fleet import FleetReader, PoolReport
+from deployer.console.one_moment import rollout_and_history
 from deployer.console.sources import TRAINING_DAG, Sources
 from deployer.domain.approval import FLEET, pause_scope
 from roost.contracts.errors import NotFound, WorkflowUnavailable
@@ -77,6 +78,7 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
     rollout = newest[0] if newest and not _before_return(newest[0], onboarding) else None
     if rollout is None and (onboarding is None or onboarding.model != model):
         raise UnknownCustomer(_unknown(onboarding, customer, model))
+    rollout, history = rollout_and_history(ledger, rollout.id) if rollout else (None, ())
     run, run_error = _run(sources, rollout.run_id if rollout else onboarding.airflow_run_id if onboarding else None)
     holds, scopes = ledger.freezes(), {FLEET, customer} | ({rollout.id} if rollout else set())
     pool = rollout.pool if rollout else sources.pools[0]
@@ -88,7 +90,7 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
         run=run,
         run_error=run_error,
         rollout=rollout,
-        history=ledger.history(rollout.id) if rollout else (),
+        history=history,
         live=ledger.live(customer, model),
         freezes=[entry for entry in holds if entry.scope in scopes],
         pauses=[entry for entry in holds if entry.scope in {pause_scope(scope) for scope in scopes}],
