@@ -32,7 +32,7 @@ class LoadCheck:
         if megabytes is not None and megabytes > bounds.memory_mb:
             sentence = f"It took {megabytes:.0f} MB; the policy allows {bounds.memory_mb:g} MB."
             return self._says(Outcome.FAIL, sentence, megabytes, bounds.memory_mb, "memory_mb")
-        size = "" if megabytes is None else f", with {megabytes:.0f} MB"
+        size = "" if megabytes is None else f", with {megabytes:.0f} MB" if megabytes >= 1 else ", with less than 1 MB"
         sentence = f"It loaded in {entry.seconds:.2f} s{size}."
         return self._says(Outcome.PASS, sentence, entry.seconds, bounds.seconds)
 

@@ -61,7 +61,7 @@ class CanaryPool:
         pause = self._desired.wait_seconds(spare=not any(isinstance(one, Isolate) for one in changes))
         if changes and pause == 0:
             names = ", ".join(sorted({one.name for one in changes})[:3])
-            state = self._desired.commit(changes, f"{len(changes)} candidates come or go: {names}")
+            state = self._desired.commit(changes, f"candidates come or go: {names}")
             self._seen = self._nodes.nudge_and_wait(state.generation, _SLICE if rollouts else 0.0)
         waiting = self._measure(rollouts)
         if waiting and not changes:
