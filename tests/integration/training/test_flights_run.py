@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from roost.adapters import tf_messages as messages
 from roost.adapters.tf_messages import array_from_tensor, prediction_log_pb2
 from roost.contracts.manifest import (
     GOLDEN_NAME,
@@ -22,6 +23,7 @@ from roost.contracts.manifest import (
     HoldoutRow,
 )
 from roost.ports.object_store import ObjectStore
+from tests.integration.model_server.running import RunningServer
 from tests.integration.training.conftest import Ended, Training
 from training.datasets.flights import SCHEMA, FlightsDataset
 from training.saved_model import ops
@@ -81,6 +83,34 @@ def test_the_signatures_take_the_features_by_name_one_value_a_row(manifest: Arti
     assert classify.method == "tensorflow/serving/classify"
     (output,) = manifest.outputs
     assert (output.minimum, output.maximum, output.labels) == (0, 1, ("on_time", "late"))
+
+
+def test_whole_examples_are_classified_as_the_named_features_are_predicted(
+    manifest: ArtifactManifest, store: ObjectStore, tmp_path: Path
+) -> None:
+    for file in manifest.files:
+        (tmp_path / "yv/1" / file.path).parent.mkdir(parents=True, exist_ok=True)
+        store.read_to(PREFIX.format("first") + file.path, tmp_path / "yv/1" / file.path)
+    case = GoldenCase.model_validate_json(lines(store, GOLDEN_NAME)[1])
+    request = messages.classification_pb2.ClassificationRequest()
+    request.model_spec.name, request.model_spec.signature_name = "yv", "classify"
+    for row in range(4):
+        features = request.input.example_list.examples.add().features.feature
+        for feature in SCHEMA.features:
+            value = case.inputs[feature.name][row]
+            if feature.kind == "text":
+                features[feature.name].bytes_list.value.append(str(value).encode())
+            else:
+                features[feature.name].float_list.value.append(float(str(value)))
+    server = RunningServer(tmp_path, "--model_name=yv", f"--model_base_path={tmp_path / 'yv'}")
+    try:
+        found = server.wait_until_ready().predictions.Classify(request, timeout=30, wait_for_ready=True).result
+    finally:
+        server.stop()
+    answers = np.array(case.outputs["probability"])
+    assert [[one.label for one in row.classes] for row in found.classifications] == [["on_time", "late"]] * 4
+    scores = [[one.score for one in row.classes] for row in found.classifications]
+    assert np.allclose(scores, np.stack([1 - answers, answers], axis=1), atol=1e-6)
 
 
 def test_the_model_beats_the_base_rate_on_later_flights(manifest: ArtifactManifest) -> None:
