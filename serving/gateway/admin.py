@@ -78,12 +78,14 @@ class GatewayAdmin:
         return sum(int(stat["value"]) for stat in stats if stat.get("name") in _ACTIVE)
 
     def versions(self) -> dict[str, str]:
-        """Which version of each file that changes Envoy goes by, by Envoy's name of the statistic.
+        """Which version of each file that changes Envoy goes by, and how many clusters are not ready yet.
+
+        By Envoy's names of the statistics.
 
         Raises:
             NodeUnavailable: if the gateway did not answer.
         """
-        stats = self._checked("GET", "/stats?type=TextReadouts&filter=version_text&format=json").json()["stats"]
+        stats = self._checked("GET", "/stats?filter=version_text|warming_clusters&format=json").json()["stats"]
         return {str(stat["name"]): str(stat["value"]) for stat in stats if "name" in stat}
 
     def answers(self) -> Mapping[str, Answers]:

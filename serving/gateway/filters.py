@@ -148,10 +148,16 @@ def script(*files: str) -> str:
 
 
 def model_spec() -> Message:
-    """The Lua filter of `model_spec.lua`, as the configuration's own text: a sidecar needs no second file."""
-    source = {"inline_string": script(*MODEL_SPEC)}
-    # A header that the script changes, such as the path, shall not have the route chosen once more.
-    content = {"default_source_code": source, "clear_route_cache": False}
+    """The Lua filter of `model_spec.lua`."""
+    return lua(*MODEL_SPEC, again=False)
+
+
+def lua(*files: str, again: bool) -> Message:
+    """A Lua filter with the script as the configuration's own text: a sidecar needs no second file.
+
+    `again`: once the script has changed a header, the route is chosen once more.
+    """
+    content = {"default_source_code": {"inline_string": script(*files)}, "clear_route_cache": again}
     return http_filter("lua", typed(f"{_HTTP}.lua.v3.Lua", content))
 
 

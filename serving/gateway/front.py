@@ -1,27 +1,38 @@
-"""The front: one address before all replicas of a pool, where no Kubernetes Service stands there.
+"""The front: one address before all replicas of a pool, or of several pools.
 
 It sends each request to a replica whose node says that it is ready, and asks another one where a replica broke off.
 A prediction changes nothing, so asking twice is safe; but a request may be what killed the first replica, hence two
 replicas at most are asked again.
+
+With a placement it finds the pool of each served name: in the path of a REST request, in the message of a gRPC request.
+The names are a table (metadata of the virtual host) and not routes: Envoy tries routes one after another, and finds an
+entry of a table at once, however many there are.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from roost.contracts.errors import SettingsInvalid
+from roost.contracts.placement import Placement
 from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings
 from serving.gateway import filters
 from serving.gateway.config import Address
-from serving.gateway.messages import Message, pipe_address, socket_address, typed
+from serving.gateway.configuration import Configuration
+from serving.gateway.messages import Message, socket_address, typed
+from serving.gateway.table import LUA
 
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _PREVIOUS = "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+#: The script says in it which cluster answers.
+_POOL_HEADER: Final = "x-roost-pool"
+_SCRIPT: Final = (*filters.MODEL_SPEC, "placement.lua")
+_DOORS: Final = ("rest", "grpc")
 _RETRIES = 2
 #: By door: what broke off on its way, and what a replica says that is going away.
 _RETRY_ON = {
@@ -47,9 +58,11 @@ class FrontConfig:
 
     rest: str
     grpc: str
+    #: Of every pool in the placement; without one, of the one pool that there is.
     nodes: Sequence[NodeAddress]
     admin_socket: Path
     settings: GatewaySettings
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         Address.parse(self.rest, "front rest")
@@ -58,18 +71,14 @@ class FrontConfig:
             raise SettingsInvalid("the front has no node to send requests to: list the pool's nodes first")
 
 
-def render_front(config: FrontConfig) -> str:
-    """The configuration as JSON text, ready for ``envoy -c``. The same input gives the same bytes."""
-    doors = ("rest", "grpc")
-    document: Message = {
-        "node": {"id": "roost-front", "cluster": "roost"},
-        "admin": {"address": pipe_address(str(config.admin_socket.absolute()), mode=0o600)},
-        "static_resources": {
-            "listeners": [_listener(config, door) for door in doors],
-            "clusters": [_cluster(config, door) for door in doors],
-        },
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+def front(config: FrontConfig) -> Configuration:
+    """The front's whole configuration. Its listeners are the same for every placement and all nodes."""
+    return Configuration(
+        node="roost-front",
+        admin_socket=config.admin_socket,
+        listeners=[_listener(config, door) for door in _DOORS],
+        changing=[cluster for door in _DOORS for cluster in _clusters(config, door)],
+    )
 
 
 def _listener(config: FrontConfig, door: str) -> Message:
@@ -78,8 +87,8 @@ def _listener(config: FrontConfig, door: str) -> Message:
         "stat_prefix": door,
         "codec_type": "AUTO" if door == "rest" else "HTTP2",
         "server_name": "roost",
-        "route_config": _routes(door),
-        "http_filters": [filters.networks(config.settings), filters.router()],
+        "route_config": _routes(config, door),
+        "http_filters": [filters.networks(config.settings), *_placing(config, door), filters.router()],
         "common_http_protocol_options": {"idle_timeout": "300s"},
         "request_headers_timeout": "10s",
         "use_remote_address": True,
@@ -100,7 +109,14 @@ def _listener(config: FrontConfig, door: str) -> Message:
     }
 
 
-def _routes(door: str) -> Message:
+def _placing(config: FrontConfig, door: str) -> list[Message]:
+    """What finds the pool. A gRPC request says its name in the message, which is read whole for it."""
+    if config.placement is None:
+        return []
+    return [*([filters.body_limit(config.settings)] if door == "grpc" else []), filters.lua(*_SCRIPT, again=True)]
+
+
+def _routes(config: FrontConfig, door: str) -> Message:
     retry: Message = {
         "retry_on": _RETRY_ON[door],
         "retriable_status_codes": [503],
@@ -114,16 +130,41 @@ def _routes(door: str) -> Message:
         "host_selection_retry_max_attempts": 5,
         "retry_back_off": {"base_interval": "0.01s", "max_interval": "0.1s"},
     }
-    route = {"match": {"prefix": "/"}, "route": {"cluster": door, "timeout": "30s", "retry_policy": retry}}
-    return {"name": door, "virtual_hosts": [{"name": door, "domains": ["*"], "routes": [route]}]}
+    action: Message = {"timeout": "30s", "retry_policy": retry}
+    route: Message = {"match": {"prefix": "/"}}
+    host: Message = {"name": door, "domains": ["*"]}
+    placement = config.placement
+    if placement is None:
+        route["route"] = {**action, "cluster": door}
+    else:
+        context = {"api": door, "otherwise": _cluster_name(door, placement.otherwise)}
+        route["route"] = {**action, "cluster_header": _POOL_HEADER}
+        route["request_headers_to_remove"] = [_POOL_HEADER]
+        route["typed_per_filter_config"] = filters.model_spec_context(context)
+        places = {name: _cluster_name(door, pool) for name, pool in sorted(placement.names.items())}
+        host["metadata"] = {"filter_metadata": {LUA: places}}
+    return {"name": door, "virtual_hosts": [{**host, "routes": [route]}]}
 
 
-def _cluster(config: FrontConfig, door: str) -> Message:
+def _clusters(config: FrontConfig, door: str) -> list[Message]:
+    if config.placement is None:
+        return [_cluster(door, config.nodes, door)]
+    return [
+        _cluster(_cluster_name(door, pool), [node for node in config.nodes if node.pool == pool], door)
+        for pool in config.placement.pools
+    ]
+
+
+def _cluster_name(door: str, pool: str) -> str:
+    return f"{door}/{pool}"
+
+
+def _cluster(name: str, nodes: Sequence[NodeAddress], door: str) -> Message:
     protocol: Message = {"http_protocol_options": {}} if door == "rest" else {"http2_protocol_options": {}}
     options = {"explicit_http_config": protocol, "common_http_protocol_options": {"idle_timeout": "60s"}}
     thresholds = {"max_connections": 1024, "max_pending_requests": 4096, "max_requests": 4096, "max_retries": 4096}
     return {
-        "name": door,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
         "lb_policy": "ROUND_ROBIN",
@@ -133,8 +174,8 @@ def _cluster(config: FrontConfig, door: str) -> Message:
         "circuit_breakers": {"thresholds": [thresholds]},
         "health_checks": [{**_HEALTH, "http_health_check": {"path": "/readyz"}}],
         "load_assignment": {
-            "cluster_name": door,
-            "endpoints": [{"lb_endpoints": [_node(node, door) for node in config.nodes]}],
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [_node(node, door) for node in nodes]}],
         },
     }
 

@@ -13,7 +13,8 @@ from serving.gateway.configuration import CLUSTERS, Configuration, Part, as_text
 
 #: Between two looks at whether Envoy has taken a file up. Seconds.
 _LOOK: Final = 0.002
-#: Where Envoy says which version of a file it goes by.
+#: Where Envoy says how many clusters are not ready, and which version of a file it goes by.
+_WARMING: Final = "cluster_manager.warming_clusters"
 _STATISTICS: Final = {CLUSTERS: "cluster_manager.cds.version_text"}
 
 
@@ -72,7 +73,11 @@ class LiveFiles:
         for part in changed:
             self._versions.pop(part.name, None)
             self._write(part)
-        self._await({_statistic(part.name): part.version for part in changed})
+        wanted = {_statistic(part.name): part.version for part in changed}
+        if any(part.name == CLUSTERS for part in changed):
+            # A new cluster answers once the health of its hosts was asked for.
+            wanted[_WARMING] = "0"
+        self._await(wanted)
         self._versions |= {part.name: part.version for part in changed}
 
     def _write(self, part: Part) -> None:

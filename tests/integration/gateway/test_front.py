@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,78 +14,16 @@ import httpx
 import pytest
 
 from roost.contracts.errors import SettingsInvalid
-from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings
 from serving.gateway import binary
 from serving.gateway.admin import GatewayAdmin
-from serving.gateway.front import FrontConfig, render_front
+from serving.gateway.configuration import as_text
+from serving.gateway.front import FrontConfig
+from serving.gateway.front import front as configured_front
+from tests.integration.gateway.replica import Replica
 from tests.parts import free_port
 
 pytestmark = pytest.mark.integration
-
-
-class Replica:
-    """A node's three ports: control, REST, gRPC. Each answer names the replica."""
-
-    def __init__(self, name: str) -> None:
-        self.ready = True
-        self.broken = False
-        self.asked = 0
-        self._control = self._serve(self._readiness)
-        self._rest = self._serve(self._answer)
-        self._grpc = grpc.server(ThreadPoolExecutor(4))
-        handler = grpc.method_handlers_generic_handler(
-            "roost.test", {"Ask": grpc.unary_unary_rpc_method_handler(lambda _, __: name.encode())}
-        )
-        self._grpc.add_generic_rpc_handlers((handler,))
-        grpc_port = self._grpc.add_insecure_port("127.0.0.1:0")
-        self._grpc.start()
-        self.address = NodeAddress(
-            node=name,
-            pool="default",
-            control=_at(self._control),
-            rest=_at(self._rest),
-            grpc=f"127.0.0.1:{grpc_port}",
-        )
-
-    def _readiness(self) -> tuple[int, bytes]:
-        return (200 if self.ready else 503), b"{}"
-
-    def _answer(self) -> tuple[int, bytes] | None:
-        self.asked += 1
-        # None: the connection breaks off without an answer, as a killed process leaves it.
-        return None if self.broken else (200, json.dumps({"predictions": self.address.node}).encode())
-
-    def _serve(self, answer: Callable[[], tuple[int, bytes] | None]) -> ThreadingHTTPServer:
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length", 0)))
-                found = answer()
-                if found is None:
-                    self.close_connection = True
-                    return
-                self.send_response(found[0])
-                self.send_header("content-length", str(len(found[1])))
-                self.end_headers()
-                self.wfile.write(found[1])
-
-            do_POST = do_GET  # noqa: N815 (the name that http.server calls)
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
-
-    def close(self) -> None:
-        for server in (self._control, self._rest):
-            server.shutdown()
-            server.server_close()
-        self._grpc.stop(None).wait()
 
 
 @dataclass
@@ -115,10 +49,6 @@ class Front:
             time.sleep(0.05)
 
 
-def _at(server: ThreadingHTTPServer) -> str:
-    return f"127.0.0.1:{server.server_address[1]}"
-
-
 @pytest.fixture
 def front(tmp_path: Path) -> Iterator[Front]:
     replicas = [Replica(f"node-{number}") for number in (1, 2, 3)]
@@ -130,7 +60,7 @@ def front(tmp_path: Path) -> Iterator[Front]:
         settings=GatewaySettings(),
     )
     file = tmp_path / "front.json"
-    file.write_text(render_front(config))
+    file.write_text(as_text(configured_front(config).whole()))
     binary.validate(file)
     command = binary.command(binary.find_envoy("auto"), file)
     admin = GatewayAdmin(config.admin_socket)
