@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from deployer.domain import barrier
-from deployer.domain.barrier import Done, Fails, Judgement, NodeView, PoolView, Waits, Wants
+from deployer.domain.barrier import Done, Fails, Judgement, NodeView, PoolView, Wants
 from deployer.domain.planner import Change, Load, Remove, Settle
 from deployer.domain.transitions import Step
 from deployer.promotion.desired_store import DesiredStore
@@ -113,9 +113,9 @@ class Promoter:
                     tally.steps.append(self._ends.failed(rollout, why))
                 case Done(facts=facts):
                     tally.steps.append(self._ends.done(rollout, reason, facts))
-                case Waits(reason=why):
+                case _:
                     tally.waiting = True
-                    late = self._ends.late(rollout, why, counted=len(view.nodes))
+                    late = self._ends.late(rollout, judgement.reason, counted=len(view.nodes))
                     tally.steps += [] if late is None else [late]
         return tally
 

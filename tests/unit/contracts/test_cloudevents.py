@@ -55,6 +55,12 @@ def test_structured_mode_is_read_alike(customer: str, name: str) -> None:
     assert decode(json.dumps(document).encode(), headers) == event
 
 
+@pytest.mark.parametrize("document", [[1, 2], "text", None, 3.5])
+def test_a_structured_event_that_is_no_object_is_refused(document: object) -> None:
+    with pytest.raises(InvalidEvent, match="must be a JSON object"):
+        decode(json.dumps(document).encode(), [("content-type", b"application/cloudevents+json")])
+
+
 @given(
     value=st.binary(max_size=300), headers=st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=30)), max_size=8)
 )

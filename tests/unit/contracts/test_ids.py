@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from roost.contracts import ids
 from roost.contracts.ids import InvalidId
@@ -57,3 +58,18 @@ def test_a_bad_served_name_is_refused(name: str) -> None:
 def test_a_pool_has_one_desired_object_and_one_config_beside_it() -> None:
     assert ids.desired_object("default") == "fleet/default/desired.json"
     assert ids.config_object("default") == "fleet/default/models.config"
+
+
+@pytest.mark.parametrize("kind", [ids.CustomerId, ids.RunId, ids.Digest])
+def test_an_id_in_a_payload_holds_no_line_break(kind: object) -> None:
+    text = "sha256:" + "a" * 64 if kind is ids.Digest else "ua"
+    adapter = TypeAdapter(kind)
+    assert adapter.validate_python(text) == text
+    with pytest.raises(ValidationError):
+        adapter.validate_python(f"{text}\n")
+
+
+def test_what_no_pattern_catches_is_caught_after_it() -> None:
+    """Where a pattern's end also matches before a last line break, only this stands between it and a path."""
+    with pytest.raises(ValueError, match="line break"):
+        ids._no_newline("ua\n")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
+
 import pytest
 
 from deployer.rollout.canary import Candidate
@@ -9,6 +13,7 @@ from deployer.rollout.outcome import Later, Moved
 from roost.contracts.errors import Conflict, NodeUnavailable, Permanent, StorageUnavailable
 from roost.contracts.events import Command, OperationReported
 from roost.contracts.ids import config_object
+from roost.contracts.manifest import GOLDEN_NAME
 from roost.contracts.policy import Approval, PhaseDeadlines, Policy, Rules
 from roost.contracts.rollout import Phase, Rollout
 from tests.unit.deployer.world import World
@@ -481,3 +486,95 @@ def test_of_two_canary_nodes_the_one_that_loaded_it_is_measured(world: World) ->
     world.canary.add_node()
     world.canary.fail_load("ua.default", 1, "disk full", node="canary-1")
     assert world.rollout(world.deploy()).phase is Phase.LIVE
+
+
+class Deferred(Executor):
+    """Keeps what is submitted until it is told to run it."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[Future[Any], Callable[[], Any]]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.kept.append((future, lambda: fn(*args, **kwargs)))
+        return future
+
+    def run(self) -> None:
+        for future, call in self.kept:
+            future.set_result(call())
+        self.kept.clear()
+
+
+def test_a_candidate_that_is_being_measured_is_not_measured_twice(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    while world.worker.step():
+        pass
+    executor = world.canary_pool._judges = Deferred()
+    for _ in range(10):
+        world.pace(world.canary_pool.step)
+        world.clock.advance(0.5)
+    assert len(executor.kept) == 1
+    executor.run()
+    assert world.rollout(rollout_id).phase is Phase.PROMOTING
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
+def test_a_row_that_moved_while_it_was_refused_keeps_its_new_phase(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    handler = world.controller._handlers[Phase.RECEIVED]
+
+    def refusing(_: Rollout) -> object:
+        world.command(Command.REJECT, rollout_id=rollout_id)
+        raise Permanent("no such bucket")
+
+    handler.advance = refusing
+    world.worker.step()
+    assert world.rollout(rollout_id).phase is Phase.CANCELLED
+
+
+def test_a_manifest_that_an_earlier_try_stored_is_good_where_it_is_the_same(world: World) -> None:
+    manifest = world.stage()
+    rollout_id = world.receive(manifest)
+    world.store.write("models/ua/default/1/MANIFEST.json", manifest.encoded(), if_generation=0)
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
+def test_a_promotion_whose_nodes_tell_no_instants_has_no_skew(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    to_phase(world, rollout_id, Phase.PROMOTING)
+    step = world.promoter._ends.done(world.rollout(rollout_id), "Proved.", {})
+    assert (step.after.phase, step.after.skew_ms) == (Phase.LIVE, None)
+
+
+def test_a_live_rollout_that_something_else_answers_for_halts_and_can_be_taken_up_again(world: World) -> None:
+    rollout_id = world.deploy()
+    state = world.desired()
+    stored = world.store.stat("fleet/default/desired.json")
+    assert stored is not None
+    emptied = state.model_copy(update={"generation": state.generation + 1, "models": ()})
+    world.store.write("fleet/default/desired.json", emptied.encoded(), if_generation=stored.generation)
+    world.clock.advance(3600)
+    world.run()
+    halted = world.rollout(rollout_id)
+    assert (halted.phase, "does not answer with version 1" in halted.reason) == (Phase.HALTED, True)
+    assert "is being promoted" in world.command(Command.RETRY, rollout_id=rollout_id)
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
+def test_what_answered_first_is_not_rejected_while_its_successor_is_on_its_way_back(world: World) -> None:
+    first = world.deploy()
+    world.clock.advance(3600)
+    world.run()
+    second = world.deploy(run="r2")
+    slot = world.ledger._state.rollouts[second]
+    slot.rollout = slot.rollout.model_copy(update={"phase": Phase.ROLLING_BACK})
+    assert "is ROLLING_BACK" in world.command(Command.REJECT, rollout_id=first)
+    assert world.rollout(first).phase is Phase.SETTLED
+
+
+def test_recorded_requests_that_cannot_be_read_measure_nothing_and_ask_a_person(world: World) -> None:
+    rollout_id = world.deploy(files={GOLDEN_NAME: b"not json\n"}, rows=0)
+    assert world.rollout(rollout_id).phase is Phase.AWAITING_APPROVAL

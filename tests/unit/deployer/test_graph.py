@@ -39,6 +39,12 @@ def test_a_saver_beside_the_signature_is_ordinary() -> None:
     assert vet_graph(saved.SerializeToString()) == 5
 
 
+def test_a_graph_without_a_saver_has_nothing_to_reach() -> None:
+    saved, meta = graph()
+    del meta.graph_def.node[3]
+    assert vet_graph(saved.SerializeToString()) == 4
+
+
 def test_a_saver_behind_a_control_input_is_reached() -> None:
     saved, meta = graph()
     meta.graph_def.node[2].input.append("^save")

@@ -57,6 +57,22 @@ def test_a_loop_goes_on_after_an_outage_and_a_lost_race_and_shows_its_trouble() 
     assert loop.trouble is None
 
 
+def test_an_outage_is_told_once_and_waited_for_ever_longer(caplog: pytest.LogCaptureFixture) -> None:
+    away = DatabaseUnavailable("away")
+    loop = Loop("l", Script(*[away] * 7), Bell(), ManualClock(), idle=0.01)
+    with caplog.at_level("WARNING"):
+        pauses = [loop._once() for _ in range(7)]
+    assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert [record.message for record in caplog.records] == ["l waits: away"]
+
+
+def test_loops_that_are_told_to_stop_end_quietly() -> None:
+    stop, bell = threading.Event(), Bell()
+    threads = Threads([Loop("l", stop.set, bell, ManualClock(), idle=30)])
+    threads.run(stop, bell.ring)
+    assert threads.troubles() == {"l": None}
+
+
 def test_a_bug_in_one_loop_stops_all_and_is_raised() -> None:
     stop = threading.Event()
     bells = [Bell(), Bell()]
