@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from roost.adapters.tf_messages import Array
-from serving.model_server.runtime import Graph
 
 #: Given the fed tensors in order, and the seconds that they may wait in a queue; gives the fetched ones in order.
 Run = Callable[[Sequence[Array], float], list[Array]]
@@ -15,6 +14,13 @@ Names = tuple[str, ...]
 
 #: Runs that are kept. A client that asks for ever new subsets of outputs has them prepared again each time.
 MOST_RUNS = 128
+
+
+class Preparing(Protocol):
+    """A graph that prepares runs: `runtime.Graph`."""
+
+    def callable(self, *, feeds: Sequence[str], fetches: Sequence[str]) -> BareRun:
+        """Prepare one. Raises StatusError where a name is not in the graph."""
 
 
 class Batching(Protocol):
@@ -30,7 +36,7 @@ class Batching(Protocol):
 class PreparedRuns:
     """Prepares runs, keeps them, and batches them where asked. Safe for many threads."""
 
-    def __init__(self, graph: Graph, batching: Batching | None) -> None:
+    def __init__(self, graph: Preparing, batching: Batching | None) -> None:
         """Prepare nothing yet. Raises INVALID_ARGUMENT where runs are to be batched by parameters that cannot be."""
         if batching:
             batching.check()
