@@ -43,14 +43,9 @@ def _when_heap(action: str, share: float) -> Message:
 
 def runtime() -> Message:
     """Limits that Envoy takes as runtime values only."""
-    layer = {
-        # A connection that opens and resets streams as fast as it can (CVE-2023-44487) is closed, and until then it has
-        # one stream a turn of the loop, so that others have theirs.
-        "http.max_requests_per_io_cycle": 1,
-        "overload.premature_reset_total_stream_count": 500,
-        "overload.premature_reset_min_stream_lifetime_seconds": 1,
-    }
-    return {"layers": [{"name": "limits", "static_layer": layer}]}
+    # A connection that opens and resets streams as fast as it can (CVE-2023-44487) is closed by Envoy after 500 of them;
+    # until then it has one stream a turn of the loop, so that others have theirs.
+    return {"layers": [{"name": "limits", "static_layer": {"http.max_requests_per_io_cycle": 1}}]}
 
 
 def http_limits() -> Message:
@@ -61,7 +56,7 @@ def http_limits() -> Message:
             "max_concurrent_streams": 1024,
             # What a client may send unread: of one stream, and of all of its streams together.
             "initial_stream_window_size": 256 * 1024,
-            "initial_connection_window_size": _MEBIBYTE,
+            "initial_connection_window_size": 4 * _MEBIBYTE,
             # A dead client is noticed, and its streams are freed.
             "connection_keepalive": {"interval": "60s", "timeout": "20s"},
         },

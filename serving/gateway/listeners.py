@@ -15,8 +15,8 @@ HEALTH_PATH = "/healthz"
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 #: Bytes that a connection may hold before Envoy asks the peer to wait; the body limit has its own.
 _CONNECTION_BUFFER = 1024 * 1024
-#: HTTP statuses of Envoy's own answers, and the gRPC codes that say the same: RESOURCE_EXHAUSTED, DEADLINE_EXCEEDED.
-_CODES = ((413, 8), (504, 4))
+#: HTTP statuses of Envoy's own answers, and the gRPC codes that say the same: DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED.
+_CODES = ((408, 4), (413, 8), (504, 4))
 _TOO_MANY_REQUESTS = 429
 _RATE_WORDS = "this customer's rate of requests is used up: ask again in a second"
 
@@ -27,7 +27,7 @@ def listeners(config: GatewayConfig, table: RoutingTable) -> list[Message]:
     settings = config.settings
     guards = [filters.trace_id(), filters.networks(settings)]
     checked = [filters.tokens(settings), filters.no_null_claim()] if config.asks_for_tokens else []
-    read = [*filters.choices(settings), filters.model_spec(), *customer_rates(settings)]
+    read = [*filters.choices(settings), filters.model_spec(candidates=config.candidates), *customer_rates(settings)]
     body = filters.body_limit(settings)
     # The health answer stands behind the networks and before the tokens: a probe has none. A REST request says in its
     # path which model it wants, so its body is read last; a gRPC request says it in the body.

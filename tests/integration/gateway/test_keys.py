@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from roost.settings import GatewaySettings
+from roost.settings import GatewaySettings, TokenIssuer
 from serving.gateway.tokens import SigningKey, key_set
 from tests.integration.gateway.asking import a_token, codes
 from tests.integration.gateway.running import configured, running
@@ -58,6 +58,30 @@ def test_keys_come_from_a_url_also_when_it_answers_late(model_server: StandIn, s
         # The keys are kept: whoever publishes them is not asked for each request, and may be away.
         assert codes(it, a_token(signing_key)) == both
         assert codes(it, a_token(SigningKey.create())) == (401, "UNAUTHENTICATED")
+
+
+def test_several_issuers_each_sign_with_keys_of_their_own(
+    model_server: StandIn, signing_key: SigningKey, tmp_path: Path
+):
+    partner = SigningKey.create()
+    for name, key in (("own.json", signing_key), ("partner.json", partner)):
+        (tmp_path / name).write_text(key_set([key]))
+    settings = GatewaySettings(
+        jwks_file=tmp_path / "own.json",
+        issuers=(TokenIssuer(issuer="partner", audience="for-us", jwks_file=tmp_path / "partner.json"),),
+    )
+    with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
+        assert codes(it, a_token(signing_key)) == (200, "OK")
+        assert codes(it, a_token(partner, issuer="partner", audience="for-us")) == (200, "OK")
+        # A binding counts whoever signed it; and no key signs for another issuer, no audience is another's.
+        assert codes(it, a_token(partner, issuer="partner", audience="for-us", customers=("dl",))) == (
+            403,
+            "PERMISSION_DENIED",
+        )
+        assert codes(it, a_token(partner)) == (401, "UNAUTHENTICATED")
+        assert codes(it, a_token(partner, issuer="partner")) == (403, "PERMISSION_DENIED")
+        assert codes(it, a_token(signing_key, issuer="partner", audience="for-us")) == (401, "UNAUTHENTICATED")
+        assert codes(it, a_token(signing_key, issuer="mallory")) == (401, "UNAUTHENTICATED")
 
 
 @contextmanager

@@ -54,6 +54,15 @@ def test_a_socket_path_that_is_too_long_is_named_before_anything_starts():
         ({"jwks_file": __file__}, "test_config.py holds no set of public keys"),
         ({"jwks_url": "ftp://keys"}, "is not an http"),
         ({"jwks_url": "https:///keys"}, "is not an http"),
+        ({"issuers": [{"issuer": "partner"}]}, "jwks_url None of partner is not an http"),
+        ({"issuers": [{"issuer": "partner", "jwks_file": "/nowhere"}]}, "jwks_file /nowhere holds no set"),
+        ({"jwks_url": "https://a/k", "issuers": [{"issuer": "roost", "jwks_url": "https://b/k"}]}, "listed twice"),
+        ({"trusted_proxies": ("proxy.example.com",)}, "trusted_proxies: 'proxy.example.com' is not a network"),
+        ({"customer_rates": {"ua.default": 5}}, "customer_rates: customer id 'ua.default' is not valid"),
+        ({"customer_rates": {"ua": 0}}, "ua has 0 requests per second; the least is 1"),
+        ({"tls_cert_file": "/a"}, "tls_cert_file is set alone"),
+        ({"tls_key_file": "/a"}, "tls_key_file is set alone"),
+        ({"tls_client_ca_file": "/a"}, "tls_client_ca_file is set without"),
     ],
 )
 def test_settings_that_cannot_be_used_are_named(settings: dict[str, object], words: str):
