@@ -27,7 +27,8 @@ _TURNED_AWAY = "cancelled"
 _NAME = r"/v1/models/[A-Za-z0-9._-]+"
 _CHOSEN = r"/(?:versions/[0-9]+|labels/[A-Za-z0-9._-]+)"
 _VERBS = "predict|classify|regress"
-_ID = r"[a-z0-9][a-z0-9-]{0,62}"
+#: Simpler than the rule for ids, which the page applies: Envoy refuses large patterns.
+_ID = "[a-z0-9-]+"
 
 _PREDICTION = "/tensorflow.serving.PredictionService"
 _MODEL = "/tensorflow.serving.ModelService"
@@ -36,6 +37,15 @@ _MODEL = "/tensorflow.serving.ModelService"
 _LABEL_HEADER = {"key": "x-roost-label", "value": "%DYNAMIC_METADATA(roost:label)%"}
 #: The script says in it where a copy goes, if one does.
 _MIRROR_HEADER = "x-roost-mirror"
+#: A candidate's gateway asks for the token again; the model server behind this one never sees it.
+_TOKEN = {"key": "authorization", "value": "%DYNAMIC_METADATA(roost.copy:authorization)%"}
+_COPY: Message = {
+    "cluster_header": _MIRROR_HEADER,
+    "request_headers_mutations": [
+        {"append": {"header": _TOKEN, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}},
+        {"remove": _MIRROR_HEADER},
+    ],
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +86,7 @@ class _Route:
         if self.rewrite:
             pattern, substitution = self.rewrite
             action["regex_rewrite"] = {"pattern": {"regex": pattern}, "substitution": substitution}
-        copies: list[Message] = [{"cluster_header": _MIRROR_HEADER}] if mirrored else []
+        copies: list[Message] = [_COPY] if mirrored else []
         if self.recorded and config.tap_rate > 0:
             copies.append(_tap(config.tap_rate))
         return action | ({"request_mirror_policies": copies} if copies else {})
@@ -97,6 +107,8 @@ def rest_routes(config: GatewayConfig, table: RoutingTable) -> Message:
         _rest("GET", f"{_NAME}(?:{_CHOSEN})?(?:/metadata)?"),
         *(_page_routes() if config.page_socket else []),
     ]
+    if config.candidates:
+        routes = [_candidate(each) for each in routes]
     refusal = _refusal("the gateway does not answer this path: POST /v1/models/NAME:predict is one that it does")
     return _host(config, "rest", [*(each.message(config, table) for each in routes), refusal], table)
 

@@ -18,6 +18,8 @@ from roost.ports.clock import SystemClock
 from roost.settings import ServingSettings, Settings
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
+from serving.node.app.catalogue import NodeFacts
+from serving.node.app.wiring import Page, manifests
 from serving.node.cache import DiskCache
 from serving.node.control import Controls, ControlServer, listening, make_app
 from serving.node.desired import DesiredReader, DesiredWatch
@@ -90,6 +92,8 @@ def _serve(
     control = ControlServer(options.control, token)
     rest, grpc = _free(options.rest, "REST address"), _free(options.grpc, "gRPC address")
     upstream = _free("127.0.0.1:0", "model server's REST address")
+    # On the canary pool only the deployer asks, and only the model server.
+    page = None if options.pool == settings.serving.canary_pool else Page(settings, layout, name)
     gateway_config = GatewayConfig(
         rest=rest,
         grpc=grpc,
@@ -98,6 +102,8 @@ def _serve(
         admin_socket=layout.envoy_socket,
         settings=settings.gateway,
         work_dir=layout.gateway,
+        page_socket=layout.page_socket if page else None,
+        tap_rate=page.tap_rate if page else 0.0,
     )
     gateway = EnvoyGateway(gateway_config, settings.serving.envoy, SystemClock())
     server = TfModelServer(
@@ -117,9 +123,14 @@ def _serve(
     control.start(make_app(Controls(engine=engine, watch=watch, stop=stop.set), token))
     _wake_at(stop, engine)
     GatewayMeter(GatewayAdmin(layout.envoy_socket).answers).start(stop)
+    if page:
+        facts = NodeFacts(desired=lambda: watch.current, state=lambda: engine.board.state, manifest=manifests(layout))
+        page.start(facts)
     try:
         engine.run(stop)
     finally:
+        if page:
+            page.stop()
         control.stop()
         layout.addresses.unlink(missing_ok=True)
 

@@ -30,9 +30,9 @@ def rendered(page: Path | None = Path("/run/roost/page.sock"), tap_rate: float =
 
 
 def test_without_a_page_there_is_neither_its_route_nor_its_cluster() -> None:
-    assert "/v1/customers/[a-z0-9]" not in rendered(page=None)
+    assert "/v1/customers/[a-z0-9-]+" not in rendered(page=None)
     assert "node_page" not in rendered(page=None)
-    assert "/v1/customers/[a-z0-9]" in rendered()
+    assert "/v1/customers/[a-z0-9-]+" in rendered()
 
 
 def test_taps_that_are_off_leave_no_trace() -> None:

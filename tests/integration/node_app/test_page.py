@@ -1,0 +1,159 @@
+"""The page on a real node, through its real gateway: who may ask, what is refused, and which version answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.integration.node_app.world import Town, a_row
+
+pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
+
+PATH = "/v1/customers/ua/models/default:predict"
+GOOD = json.dumps({"rows": [a_row()]}).encode()
+
+
+def test_a_customer_is_answered_by_their_own_model_with_its_labels(town: Town):
+    response = town.ask("ua", a_row(hour=18), a_row(hour=6, temp=None), request_id="order-17")
+
+    answer = response.json()
+    assert response.status_code == 200, answer
+    assert answer["model"] == {
+        "name": "ua.default",
+        "version": answer["model"]["version"],
+        "label": "stable",
+        "own": True,
+        "cohort": None,
+        "trained_on": "own",
+    }
+    assert [one["labels"]["probability"] for one in answer["predictions"]] == ["late", "on time"]
+    assert answer["predictions"][0]["outputs"]["probability"] == pytest.approx(0.75, abs=1e-4)
+    assert answer["request_id"] == response.headers["x-roost-request-id"] == "order-17"
+    assert response.headers["x-request-id"]
+
+
+def test_a_customer_without_a_model_is_answered_by_the_default_of_the_cohort(town: Town):
+    model = town.ask("just-signed-up").json()["model"]
+
+    assert (model["own"], model["cohort"], model["name"]) == (False, "everyone", "everyone.default")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bad:
+    status: int
+    words: str
+    path: str = PATH
+    body: bytes = GOOD
+    token: str = "all"
+
+
+def rows(*found: object) -> bytes:
+    return json.dumps({"rows": found}).encode()
+
+
+BAD = {
+    "malformed JSON": Bad(status=400, words="is not JSON", body=b'{"rows": [{'),
+    "no rows": Bad(status=400, words="rows is not of the form", body=b'{"instances": []}'),
+    "wrong type in row 3": Bad(
+        status=422,
+        words='row 3: distance is "far", where a number is needed',
+        body=rows(*[a_row()] * 3, a_row(distance="far")),
+    ),
+    "missing feature": Bad(status=422, words="row 0: hour is missing", body=rows({**a_row(), "hour": None})),
+    "unknown field": Bad(
+        status=422, words="row 1: gate is no input of this model", body=rows(a_row(), a_row(gate="B7"))
+    ),
+    "NaN": Bad(status=422, words="row 0: distance is no finite number", body=rows(a_row(distance=float("nan")))),
+    "out of an enforced range": Bad(status=422, words="row 0: hour is 24, outside 0 to 23", body=rows(a_row(hour=24))),
+    "too many rows": Bad(status=422, words="rows holds 51 rows, and 50 are taken", body=rows(*[a_row()] * 51)),
+    "too large": Bad(status=413, words="", body=b" " * 1_200_000 + GOOD),
+    "a version": Bad(status=403, words="predictions.versions", body=b'{"rows": [{}], "version": 1}'),
+    "no model and no default": Bad(
+        status=404, words="alone.default has no model here", path="/v1/customers/alone/models/default:predict"
+    ),
+    "unknown model": Bad(status=404, words="ua.other has no model here", path="/v1/customers/ua/models/other:predict"),
+    "traversal": Bad(status=400, words="", path="/v1/customers/..%2f..%2fdl/models/default:predict"),
+    # The gateway reads the path as it goes on, so a token counts for where it leads.
+    "traversal by dots": Bad(
+        status=403,
+        words="does not open this model",
+        path="/v1/customers/ua/../dl/models/default:predict",
+        token="ua",
+    ),
+    "a served name as id": Bad(status=404, words="does not answer", path="/v1/customers/ua.default/models/x:predict"),
+    "no token": Bad(status=401, words="Jwt is missing", token="none"),
+    "expired token": Bad(status=401, words="expired", token="expired"),
+    "another customer's token": Bad(status=403, words="does not open this model", token="dl"),
+    "another customer's path": Bad(
+        status=403,
+        words="does not open this model",
+        path="/v1/customers/dl/models/default:predict",
+        token="ua",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_each_bad_request_is_refused_in_its_words_and_the_next_one_is_answered(town: Town, case: str):
+    bad = BAD[case]
+    tokens = {"all": town.token(), "none": None, "expired": town.token(lifetime=-1)}
+    token = tokens[bad.token] if bad.token in tokens else town.token((bad.token,))
+
+    refused = town.post(bad.path, bad.body, token=token)
+    answered = town.post(PATH, GOOD, token=town.token(("ua",)))
+
+    assert refused.status_code == bad.status, refused.text
+    assert bad.words in refused.json()["error"]
+    assert answered.status_code == 200, answered.text
+
+
+def test_the_description_is_behind_the_gateway_and_complete(town: Town):
+    headers = {"authorization": f"Bearer {town.token(('ua',))}"}
+    root = f"http://{town.node.address.rest}"
+
+    page = httpx.get(f"{root}/v1/docs", headers=headers, trust_env=False)
+    document = httpx.get(f"{root}/v1/openapi.json", headers=headers, trust_env=False)
+    script = httpx.get(f"{root}/v1/docs-assets/swagger-ui-bundle.js", headers=headers, trust_env=False)
+
+    assert (page.status_code, document.status_code, script.status_code) == (200, 200, 200)
+    assert "https://" not in page.text
+    assert list(document.json()["paths"]) == ["/v1/customers/{customer}/models/{model}:predict"]
+
+
+def test_each_answer_is_read_by_the_manifest_of_its_own_version_while_labels_flip(town: Town):
+    """Version and labels must belong together in every answer, and none may fail, whichever way the label moves."""
+    town.fleet.put("flip.default", 1, "first", labels=("v1 no", "v1 yes"))
+    town.fleet.put("flip.default", 2, "second", labels=("v2 no", "v2 yes"))
+    others = {name: ([1], {"stable": 1}) for name in ("ua.default", "private.default", "plain.default")}
+    others |= {"everyone.default": ([1], {"stable": 1})}
+    generations = [([1], {"stable": 1}), ([1, 2], {"stable": 1}), ([1, 2], {"stable": 2}), ([1, 2], {"stable": 1})]
+    seen: set[int] = set()
+    wrong: list[object] = []
+    done = threading.Event()
+    town.node.settle(town.fleet.desire(others | {"flip.default": generations[0]}))
+
+    def load() -> None:
+        while not done.is_set():
+            response = town.ask("flip", a_row(hour=18))
+            answer = response.json()
+            version = answer.get("model", {}).get("version")
+            expected = {1: "v1 yes", 2: "v2 no"}.get(version)
+            if response.status_code != 200 or answer["predictions"][0]["labels"]["probability"] != expected:
+                wrong.append(answer)
+            seen.add(version)
+
+    threads = [threading.Thread(target=load) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for generation in [*generations[1:], *generations[2:]]:
+        town.node.settle(town.fleet.desire(others | {"flip.default": generation}))
+    done.set()
+    for thread in threads:
+        thread.join(20)
+
+    assert wrong == []
+    assert seen == {1, 2}
