@@ -40,6 +40,7 @@ class BareServer:
     directory: Path
     target: str
     client: ModelServerClient
+    pid: int
 
     @property
     def models(self) -> Path:
@@ -150,7 +151,9 @@ def _server(directory: Path, versions: Mapping[str, int], poll: int | None) -> I
         )
     client = ModelServerClient(f"unix:{socket}")
     try:
-        yield BareServer(name=directory.name, directory=directory, target=f"unix:{socket}", client=client)
+        yield BareServer(
+            name=directory.name, directory=directory, target=f"unix:{socket}", client=client, pid=process.pid
+        )
     finally:
         client.close()
         process.terminate()

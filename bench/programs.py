@@ -35,6 +35,12 @@ def _gateway(options: Options) -> Sequence[Report]:
     return [gateway.run(rounds=max(2, options.count * 2 // 3))]
 
 
+def _churn(options: Options) -> Sequence[Report]:
+    from bench import churn
+
+    return churn.run(options)
+
+
 def _startup(options: Options) -> Sequence[Report]:
     from bench import startup
 
@@ -75,6 +81,13 @@ PROGRAMS: Final = (
         against="the same upstream asked directly, and a bare Envoy",
         minutes=1,
         run=_gateway,
+    ),
+    Program(
+        names=("B11",),
+        measures="churn: 100, 1,000 and 3,000 models loaded, asked and unloaded in one model server, twice each",
+        against="a published limit: 600 models pass, 1,000 fail",
+        minutes=8,
+        run=_churn,
     ),
 )
 #: What `python -m bench` runs when nothing is named.
