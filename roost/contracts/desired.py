@@ -7,6 +7,7 @@ change; the object store's generation is only the precondition of the write.
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -18,6 +19,16 @@ from roost.contracts.manifest import Frozen
 STABLE: Final = "stable"
 #: The label of the version that a rollback returns to.
 PREVIOUS: Final = "previous"
+
+
+class LoadingOrder(StrEnum):
+    """What a node does first where a version takes another's place (TensorFlow Serving's version policies)."""
+
+    #: The new one is loaded beside the old one, which answers until then: nobody notices, and memory holds both.
+    LOAD_FIRST = "load-first"
+    #: The old one is unloaded before the new one is loaded: that served name does not answer meanwhile. For pools whose
+    #: memory does not hold both. Their generations list one version of a name; where one lists two, both are loaded.
+    UNLOAD_FIRST = "unload-first"
 
 
 class DesiredVersion(Frozen):
@@ -90,6 +101,7 @@ class DesiredState(Frozen):
     models: tuple[DesiredModel, ...] = ()
     #: Why this generation was written, one sentence.
     reason: str = ""
+    loading: LoadingOrder = LoadingOrder.LOAD_FIRST
 
     @model_validator(mode="after")
     def _names_are_sorted_and_unique(self) -> DesiredState:
@@ -97,6 +109,14 @@ class DesiredState(Frozen):
         if names != sorted(set(names)):
             raise ValueError("models must be sorted by name and listed once")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual_order(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
+        # As with a split: nodes of before meet the field only where it is used.
+        document: dict[str, object] = plain(self)
+        if self.loading is LoadingOrder.LOAD_FIRST:
+            del document["loading"]
+        return document
 
     def model(self, name: str) -> DesiredModel | None:
         """The entry of a served name, if it is served."""

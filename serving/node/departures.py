@@ -35,6 +35,10 @@ class Departures:
         """Whether something has not gone yet."""
         return bool(self._under_way)
 
+    def names(self) -> frozenset[str]:
+        """Served names of which something has not gone yet."""
+        return frozenset(held.name for departure in self._under_way for held in departure.held)
+
     def mark(self) -> Mark | None:
         """The memory before an unload."""
         return self._parts.memory.mark(self._parts.server.resident_bytes())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from roost.contracts.acks import VersionState
-from roost.contracts.desired import STABLE, DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.desired import STABLE, DesiredModel, DesiredState, DesiredVersion, LoadingOrder
 from serving.node.cache import DiskCache
 from serving.node.integrity import Key
 from serving.node.model_config import ModelEntry
@@ -54,6 +54,11 @@ class Held:
     def proven(self) -> bool:
         """Loaded, and has answered."""
         return self.state is VersionState.PROVEN
+
+    @property
+    def on_disk(self) -> bool:
+        """Ready to be loaded, and not asked for yet."""
+        return self.state is VersionState.LOADING and not self.loaded
 
     @property
     def done(self) -> bool:
@@ -154,11 +159,19 @@ class Holdings:
             if kept is not None and kept.stable is not None:
                 self.stable[model.name] = kept.stable
 
+    def making_room(self) -> frozenset[Key]:
+        """Loaded versions that leave before their successors are loaded, in a pool that unloads first."""
+        if self.desired.loading is LoadingOrder.LOAD_FIRST:
+            return frozenset()
+        coming = {held.name for held in self if held.wanted and held.on_disk}
+        return frozenset(held.key for held in self if held.loaded and not held.wanted and held.name in coming)
+
     def wanted_labels(self) -> dict[str, dict[str, int]]:
         """Labels as they can be now, by served name: a label whose version is not proved stays where it is."""
-        found = {model.name: self._labels_of(model) for model in self.desired.models}
+        leaving = self.making_room()
+        found = {model.name: self._labels_of(model, leaving) for model in self.desired.models}
         for name, label in self.still_asked:
-            version = self._still_there(name, self.labels.get(name, {}).get(label))
+            version = self._still_there(name, self.labels.get(name, {}).get(label), leaving)
             if version is not None and name in found:
                 found[name].setdefault(label, version)
         return {name: labels for name, labels in found.items() if labels}
@@ -195,23 +208,24 @@ class Holdings:
     def _sorted(self) -> Iterable[Held]:
         return (self.versions[key] for key in sorted(self.versions))
 
-    def _labels_of(self, model: DesiredModel) -> dict[str, int]:
+    def _labels_of(self, model: DesiredModel, leaving: frozenset[Key]) -> dict[str, int]:
         accepted = self.labels.get(model.name, {})
         labels = {}
         for label, version in model.labels.items():
             held = self.versions.get((model.name, version))
             if held is not None and held.proven:
                 labels[label] = version
-            elif (before := self._still_there(model.name, accepted.get(label))) is not None:
+            elif (before := self._still_there(model.name, accepted.get(label), leaving)) is not None:
                 labels[label] = before
-            elif label == STABLE and (last := self._still_there(model.name, self.stable.get(model.name))) is not None:
+            elif label == STABLE:
                 # After the server was replaced nothing is accepted yet; what answered before goes on answering.
-                labels[label] = last
+                last = self._still_there(model.name, self.stable.get(model.name), leaving)
+                labels |= {} if last is None else {label: last}
         return labels
 
-    def _still_there(self, name: str, version: int | None) -> int | None:
+    def _still_there(self, name: str, version: int | None, leaving: frozenset[Key]) -> int | None:
         held = self.versions.get((name, version)) if version is not None else None
-        return version if held is not None and held.proven else None
+        return version if held is not None and held.proven and held.key not in leaving else None
 
 
 def _model(name: str, versions: Iterable[DesiredVersion], labels: Mapping[str, int]) -> DesiredModel:

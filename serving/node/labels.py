@@ -13,6 +13,7 @@ from serving.node.departures import Departures
 from serving.node.holdings import Held
 from serving.node.integrity import Key
 from serving.node.loading import Parts
+from serving.node.order import drop_spare, is_fallback
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class Labeller:
     def unload(self) -> bool:
         """Take from the server what is neither wanted nor labelled, nor was `stable` a moment ago. Else as `move`."""
         holdings, now = self._parts.holdings, self._parts.clock.monotonic()
+        for spare in drop_spare(holdings):
+            self._parts.cache.released(spare.key)
         kept = holdings.kept()
         lingering = {key for key, left in holdings.left_stable.items() if now - left < _LINGER}
         gone = [
@@ -122,6 +125,8 @@ class Labeller:
             elif holdings.stable.get(name) != version:
                 self._flipped(name, version)
         for name in set(holdings.stable) - {name for name, labels in wanted.items() if STABLE in labels}:
+            if is_fallback(holdings, name):
+                continue
             del holdings.stable[name]
             holdings.flipped_at.pop(name, None)
             self._parts.notes.note("stable removed", name=name)
@@ -142,7 +147,9 @@ class Labeller:
         for held in gone:
             held.loaded = False
             holdings.left_stable.pop(held.key, None)
-            if not held.wanted:
+            if held.key in holdings.stable.items() and is_fallback(holdings, held.name):
+                held.state = VersionState.LOADING
+            elif not held.wanted:
                 del holdings.versions[held.key]
                 self._parts.cache.released(held.key)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,6 +20,7 @@ from serving.node.journal import Notes
 from serving.node.memory import Mark, MemoryMeter
 from serving.node.model_server import ModelServer
 from serving.node.neighbours import NeighbourPace
+from serving.node.order import to_load
 from serving.node.proof import Proof
 from serving.node.workers import Runner
 
@@ -60,8 +61,8 @@ class Loader:
         self._mark: Mark | None = None
         #: What the server said of its last reload, None where it took it.
         self._refusal: str | None = None
-        #: Whether versions are leaving the server, so that its size says nothing about what comes.
-        self.leaving: Callable[[], bool] = lambda: False
+        #: Served names of which versions are leaving the server: meanwhile its size says nothing about what comes.
+        self.leaving: Callable[[], Collection[str]] = tuple
 
     def start(self) -> bool:
         """Ask the server for what is on disk and not loaded. Returns whether there was anything to ask.
@@ -131,7 +132,7 @@ class Loader:
             held.alone = True
 
     def _next_batch(self) -> list[Held]:
-        waiting = [held for held in self._parts.holdings if held.state is VersionState.LOADING and not held.loaded]
+        waiting = to_load(self._parts.holdings, self.leaving())
         under_way = len(self._under_way())
         room = self._parts.pace.room(waiting=len(waiting), under_way=under_way)
         for what, why in self._parts.pace.take():

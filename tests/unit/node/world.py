@@ -15,7 +15,7 @@ import google_crc32c
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.contracts.acks import NodeState
-from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion, LoadingOrder
 from roost.contracts.ids import desired_object, split_served_name, version_prefix
 from roost.contracts.manifest import (
     GOLDEN_NAME,
@@ -160,7 +160,12 @@ class Node:
             self.digests[name, version] = put(self.store, name, version, golden)
 
     def desire(
-        self, wanted: Wanted, *, generation: int | None = None, splits: Mapping[str, dict[str, float]] | None = None
+        self,
+        wanted: Wanted,
+        *,
+        generation: int | None = None,
+        splits: Mapping[str, dict[str, float]] | None = None,
+        loading: LoadingOrder = LoadingOrder.LOAD_FIRST,
     ) -> None:
         """Write a generation, the next one by default, and have the node look. `splits` by served name."""
         self.generation = generation if generation is not None else self.generation + 1
@@ -180,7 +185,7 @@ class Node:
             )
             for name, (versions, labels) in sorted(wanted.items())
         )
-        state = DesiredState(pool="default", generation=self.generation, models=models)
+        state = DesiredState(pool="default", generation=self.generation, models=models, loading=loading)
         facts = self.store.stat(desired_object("default"))
         content = state.encoded()
         self.store.write(desired_object("default"), content, if_generation=facts.generation if facts else 0)
