@@ -1,0 +1,244 @@
+"""Every overlay, rendered and held against the schemas of Kubernetes and our own rules. What needs an API server: `make test-cluster`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from roost.settings import Settings
+from tests.unit.docker.test_dockerfiles import PINNED
+from tests.unit.manifests.known import complaint, variables
+
+pytestmark = pytest.mark.integration
+
+MANIFESTS = Path("manifests")
+OVERLAYS = sorted(path.name for path in (MANIFESTS / "overlays").iterdir())
+#: The version that the tests' control plane has, and the schemas are of.
+KUBERNETES = "1.34"
+KUBECTL = Path(sys.executable).with_name("kubectl")
+WORKLOADS = {"Deployment", "Job", "CronJob"}
+
+Object = dict[str, Any]
+
+
+@cache
+def rendered(overlay: str) -> tuple[Object, ...]:
+    done = subprocess.run(
+        [KUBECTL, "kustomize", str(MANIFESTS / "overlays" / overlay)], capture_output=True, text=True, check=True
+    )
+    return tuple(yaml.safe_load_all(done.stdout))
+
+
+@pytest.fixture(params=OVERLAYS)
+def objects(request: pytest.FixtureRequest) -> tuple[Object, ...]:
+    return rendered(request.param)
+
+
+def of(objects: tuple[Object, ...], *kinds: str) -> list[Object]:
+    return [one for one in objects if one["kind"] in kinds]
+
+
+def template(workload: Object) -> Object:
+    spec = workload["spec"]["jobTemplate"]["spec"] if workload["kind"] == "CronJob" else workload["spec"]
+    found: Object = spec["template"]
+    return found
+
+
+def pods(objects: tuple[Object, ...]) -> list[tuple[str, Object]]:
+    return [(one["metadata"]["name"], template(one)["spec"]) for one in of(objects, *WORKLOADS)]
+
+
+def containers(objects: tuple[Object, ...]) -> Iterator[tuple[str, Object]]:
+    for name, pod in pods(objects):
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            yield f"{name}/{container['name']}", container
+
+
+def literal(objects: tuple[Object, ...], container: Object) -> dict[str, str]:
+    """The variables that the container gets as they stand in the manifest."""
+    maps = {one["metadata"]["name"]: one.get("data", {}) for one in of(objects, "ConfigMap")}
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", ()):
+        found |= maps[source["configMapRef"]["name"]]
+    return found | {entry["name"]: entry.get("value", "") for entry in container.get("env", ())}
+
+
+def test_every_object_fits_the_schemas_of_kubernetes(objects: tuple[Object, ...]) -> None:
+    for one in objects:
+        kubernetes_validate.validate(one, KUBERNETES, strict=True)
+
+
+def test_every_image_is_pinned(objects: tuple[Object, ...]) -> None:
+    for where, container in containers(objects):
+        image = container["image"].replace("PROJECT", "p").replace("REGION", "r")
+        assert PINNED.match(image), (where, image)
+
+
+def test_every_container_may_do_nothing_that_it_need_not(objects: tuple[Object, ...]) -> None:
+    for name, pod in pods(objects):
+        assert pod["securityContext"]["runAsNonRoot"] is True, name
+        assert pod["securityContext"]["runAsUser"] > 0, name
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+    for where, container in containers(objects):
+        wanted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        assert container["securityContext"] == wanted, where
+
+
+def test_every_container_says_what_it_takes(objects: tuple[Object, ...]) -> None:
+    for where, container in containers(objects):
+        resources = container["resources"]
+        assert {"cpu", "memory"} <= resources["requests"].keys(), where
+        assert "memory" in resources["limits"], where
+
+
+def test_every_process_that_stays_is_probed(objects: tuple[Object, ...]) -> None:
+    for deployment in of(objects, "Deployment"):
+        for container in template(deployment)["spec"]["containers"]:
+            ports = {port["name"] for port in container["ports"]}
+            for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+                assert container[probe]["httpGet"]["port"] in ports, (deployment["metadata"]["name"], probe)
+            assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+            assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_every_setting_exists_and_takes_its_value(objects: tuple[Object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for where, container in containers(objects):
+        given = literal(objects, container)
+        assert {name for name in given if name.startswith("ROOST_")} - variables() == set(), where
+        with monkeypatch.context() as patch:
+            for name, value in given.items():
+                if name.startswith("ROOST_") and value:
+                    patch.setenv(name, value)
+            Settings()
+
+
+def test_every_command_exists_with_its_options(objects: tuple[Object, ...]) -> None:
+    for where, container in containers(objects):
+        program, *words = container["command"]
+        assert program == "roost", where
+        assert complaint(words) is None, where
+
+
+def test_every_secret_is_one_that_the_installation_page_lists_or_the_overlay_makes(objects: tuple[Object, ...]) -> None:
+    page = Path("docs/install-kubernetes.md").read_text()
+    made = {one["metadata"]["name"] for one in of(objects, "Secret", "ConfigMap")}
+    for name, pod in pods(objects):
+        named = {volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        named |= {volume["configMap"]["name"] for volume in pod["volumes"] if "configMap" in volume}
+        for container in [*pod.get("initContainers", ()), *pod["containers"]]:
+            sources = [entry["valueFrom"] for entry in container.get("env", ()) if "valueFrom" in entry]
+            named |= {source["secretKeyRef"]["name"] for source in sources if "secretKeyRef" in source}
+        assert [one for one in named - made if f"`{one}`" not in page] == [], name
+
+
+def test_rights_name_what_they_are_for_and_nobody_else_has_a_token(objects: tuple[Object, ...]) -> None:
+    assert not of(objects, "ClusterRole", "ClusterRoleBinding")
+    rules = [rule for role in of(objects, "Role") for rule in role["rules"]]
+    assert all("*" not in rule[part] for rule in rules for part in ("apiGroups", "resources", "verbs"))
+    assert all(rule["resourceNames"] for rule in rules if set(rule["verbs"]) - {"get", "list"})
+    trusted = {one["name"] for binding in of(objects, "RoleBinding") for one in binding["subjects"]}
+    accounts = {one["metadata"]["name"]: one for one in of(objects, "ServiceAccount")}
+    assert not any(account["automountServiceAccountToken"] for account in accounts.values())
+    for name, pod in pods(objects):
+        assert pod["serviceAccountName"] in accounts, name
+        assert pod["automountServiceAccountToken"] == (pod["serviceAccountName"] in trusted), name
+
+
+def test_only_the_restart_may_change_anything_and_only_the_pools(objects: tuple[Object, ...]) -> None:
+    changing = {
+        role["metadata"]["name"]: rule["resourceNames"]
+        for role in of(objects, "Role")
+        for rule in role["rules"]
+        if set(rule["verbs"]) - {"get", "list"}
+    }
+    pools = [one["metadata"]["name"] for one in of(objects, "Deployment") if "roost/pool" in one["metadata"]["labels"]]
+    assert changing == {"roost-restart-pools": sorted(pools, reverse=True)}
+    bound = [one for one in of(objects, "RoleBinding") if one["roleRef"]["name"] in changing]
+    assert [[subject["name"] for subject in one["subjects"]] for one in bound] == [["roost-restart"]]
+
+
+def test_a_pool_holds_its_capacity_syncs_first_and_drains_last(objects: tuple[Object, ...]) -> None:
+    deployments = [one for one in of(objects, "Deployment") if "roost/pool" in one["metadata"]["labels"]]
+    assert len(deployments) == 2
+    for deployment in deployments:
+        pool = deployment["metadata"]["labels"]["roost/pool"]
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        pod = template(deployment)["spec"]
+        assert pod["initContainers"][0]["command"][-1] == "--sync-only"
+        (node,) = pod["containers"]
+        assert f"--pool={pool}" in node["command"]
+        assert "/drain" in node["lifecycle"]["preStop"]["exec"]["command"][-1]
+        assert {port["name"] for port in node["ports"]} == {"control", "rest", "grpc"}
+        assert pod["terminationGracePeriodSeconds"] > 60
+    (budget,) = [one for one in of(objects, "PodDisruptionBudget") if one["metadata"]["name"] == "roost-pool-default"]
+    assert budget["spec"]["maxUnavailable"] == 1
+
+
+def allowed(objects: tuple[Object, ...], labels: dict[str, str], direction: str) -> set[str]:
+    """Names of the policies that let pods of these labels out (Egress) or others in (Ingress)."""
+    return {
+        policy["metadata"]["name"]
+        for policy in of(objects, "NetworkPolicy")
+        if direction in policy["spec"]["policyTypes"]
+        and policy["spec"].get(direction.lower())
+        and _selected(policy["spec"]["podSelector"], labels)
+    }
+
+
+def _selected(selector: Object, labels: dict[str, str]) -> bool:
+    exact = all(labels.get(name) == value for name, value in selector.get("matchLabels", {}).items())
+    return exact and all(
+        (labels.get(one["key"]) in one["values"]) == (one["operator"] == "In")
+        for one in selector.get("matchExpressions", ())
+    )
+
+
+def test_the_canary_pool_reaches_storage_only_and_is_reached_by_the_deployer_only(objects: tuple[Object, ...]) -> None:
+    canary = {"app.kubernetes.io/name": "roost-node", "roost/pool": "canary"}
+    assert allowed(objects, canary, "Egress") == {"roost-names", "roost-storage"}
+    assert allowed(objects, canary, "Ingress") == {"roost-nodes-are-steered", "roost-monitoring"}
+    serving = canary | {"roost/pool": "default"}
+    assert allowed(objects, serving, "Ingress") - allowed(objects, canary, "Ingress") == {"roost-predictions"}
+    (nothing,) = [one for one in of(objects, "NetworkPolicy") if one["metadata"]["name"] == "roost-nothing"]
+    assert nothing["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_the_namespace_is_restricted(objects: tuple[Object, ...]) -> None:
+    (namespace,) = of(objects, "Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert all(one["metadata"].get("namespace", "roost") == "roost" for one in objects)
+
+
+@pytest.mark.parametrize(
+    ("overlay", "cpu", "image"),
+    [("gcp", "1", "0.1.0"), ("gcp-cpu-8", "8", "0.1.0"), ("gcp-gpu", "4", "0.1.0-gpu")],
+)
+def test_a_profile_says_what_a_replica_has(overlay: str, cpu: str, image: str) -> None:
+    found = dict(containers(rendered(overlay)))["roost-pool-default/node"]
+    assert found["resources"]["requests"]["cpu"] == cpu
+    assert found["image"].rpartition(":")[2] == image
+    assert ("nvidia.com/gpu" in found["resources"]["limits"]) == (overlay == "gcp-gpu")
+
+
+def test_an_overlay_that_there_is_not_is_named() -> None:
+    done = subprocess.run([KUBECTL, "kustomize", "manifests/overlays/aws"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "manifests/overlays/aws" in done.stderr
+
+
+def test_the_training_pod_is_valid_and_unprivileged() -> None:
+    pod = yaml.safe_load((MANIFESTS / "airflow" / "pod-template.yaml").read_text())
+    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    (base,) = pod["spec"]["containers"]
+    assert base["name"] == "base"
+    assert PINNED.match(base["image"])
+    assert {entry["name"] for entry in base["env"] if entry["name"].startswith("ROOST_")} <= variables()
