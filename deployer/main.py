@@ -196,6 +196,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """The deployer, until `stop`. Raises `SettingsInvalid` where a setting or the policy file cannot be used."""
     # Each SDK costs start-up time and memory: only this process, and only here, pays for them.
     from roost.adapters.gcs import open_store
+    from roost.adapters.grpc_tls import ClientTls
     from roost.adapters.kafka import open_publisher
     from roost.adapters.node_control import HttpNodeControl
     from roost.adapters.node_directory import open_directory
@@ -209,7 +210,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         wakeups = open_wakeups(settings.database)
         publisher = open_publisher(settings.kafka)
         control = HttpNodeControl(settings.serving.control_token)
-        predictor = TfServingPredictor(settings.serving.predict_token)
+        predictor = TfServingPredictor(settings.serving.predict_token, ClientTls.of(settings.serving))
         for part in (ledger, wakeups, publisher, control, predictor):
             stack.callback(part.close)
         store = _patiently(lambda: open_store(settings.storage), stop, clock)

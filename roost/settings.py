@@ -88,6 +88,12 @@ class ServingSettings(Section):
     control_token: SecretStr | None = None
     #: Sent by the deployer with its own predictions, where the gateway asks for a token.
     predict_token: SecretStr | None = None
+    #: Where the gateways speak TLS: whose certificates count, the pair to show where they ask for one, and the name in
+    #: the gateway's certificate, where that is not its address.
+    predict_ca_file: Path | None = None
+    predict_cert_file: Path | None = None
+    predict_key_file: Path | None = None
+    predict_tls_name: str | None = None
     model_server: str = Field(default="auto", description="path of tensorflow_model_server; auto looks on PATH")
     envoy: str = Field(default="auto", description="path of envoy; auto looks on PATH, then in the wheel")
     poll_seconds: float = Field(default=20, gt=0, description="how often a node looks at the desired object unasked")

@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 import grpc
 from pydantic import SecretStr
 
+from roost.adapters.grpc_tls import ClientTls
 from roost.adapters.tf_messages import (
     UnsupportedTensorError,
     array_from_tensor,
@@ -77,10 +78,10 @@ class Answer:
 class ModelServerClient:
     """One server, over ``unix:PATH`` or ``host:port``. Safe for threads. Connects when first asked."""
 
-    def __init__(self, target: str, token: SecretStr | None = None) -> None:
+    def __init__(self, target: str, token: SecretStr | None = None, tls: ClientTls | None = None) -> None:
         self._target = target
         self._metadata = (("authorization", f"Bearer {token.get_secret_value()}"),) if token else ()
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._channel = tls.open_channel(target, _OPTIONS) if tls else grpc.insecure_channel(target, _OPTIONS)
         self._predictions = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
         self._models = model_service_pb2_grpc.ModelServiceStub(self._channel)
 
@@ -196,10 +197,13 @@ class ModelServerClient:
 class TfServingPredictor:
     """`Predictor` over any number of addresses; one connection each, kept. Safe for threads."""
 
-    def __init__(self, token: SecretStr | None = None) -> None:
+    def __init__(self, token: SecretStr | None = None, tls: ClientTls | None = None) -> None:
+        """`tls` where the addresses speak it; its files may be replaced."""
         self._token = token
+        self._tls = tls
         self._lock = threading.Lock()
         self._clients: dict[str, ModelServerClient] = {}
+        self._stamp = tls.stamp() if tls else ()
 
     def predict(
         self, address: str, name: str, inputs: Tensors, *, version: int | None, signature: str, deadline: float
@@ -217,8 +221,11 @@ class TfServingPredictor:
 
     def _client(self, address: str) -> ModelServerClient:
         with self._lock:
+            if self._tls and self._stamp != (now := self._tls.stamp()):
+                # Whoever is under way with an old connection holds it; new calls show the new certificate.
+                self._stamp, self._clients = now, {}
             if address not in self._clients:
-                self._clients[address] = ModelServerClient(address, self._token)
+                self._clients[address] = ModelServerClient(address, self._token, self._tls)
             return self._clients[address]
 
 

@@ -18,9 +18,11 @@ import httpx
 import pytest
 from cryptography import x509
 
+from roost.adapters.grpc_tls import ClientTls
 from roost.adapters.tf_messages import predict_pb2
-from roost.contracts.errors import SettingsInvalid
-from roost.settings import GatewaySettings
+from roost.adapters.tf_serving import TfServingPredictor
+from roost.contracts.errors import ModelServerUnavailable, Permanent, SettingsInvalid
+from roost.settings import GatewaySettings, ServingSettings
 from serving.gateway.render import render
 from tests.integration.gateway.authorities import Authority, Pair
 from tests.integration.gateway.running import Running, configured, running
@@ -198,6 +200,46 @@ def test_a_client_authority_that_is_replaced_counts_for_new_connections(mutual: 
 
     _await(lambda: asked_by_grpc(mutual, fresh.pair("app-7")) == "OK")
     assert asked_by_rest(mutual, mutual.clients.pair("app-7"), tmp_path) == 200
+
+
+def test_the_deployers_client_follows_its_own_certificate_when_it_is_replaced(mutual: Secured, tmp_path: Path):
+    files = {name: tmp_path / name for name in ("ca.pem", "own.pem", "own.key")}
+    files["ca.pem"].write_bytes(mutual.servers.certificate)
+    Authority("clients").pair("expired, say").write(files["own.pem"], files["own.key"])
+    settings = ServingSettings(
+        predict_ca_file=files["ca.pem"], predict_cert_file=files["own.pem"], predict_key_file=files["own.key"]
+    )
+    predictor = TfServingPredictor(None, ClientTls.of(settings))
+    address = mutual.gateway.config.grpc
+
+    def outcome() -> str:
+        try:
+            predictor.predict(address, "ua.default", {}, version=1, signature="", deadline=5)
+        except ModelServerUnavailable as error:
+            return "not reached" if "UNAVAILABLE" in str(error) else str(error)
+        except Permanent as error:
+            return str(error)
+        return "answered"
+
+    try:
+        assert outcome() == "not reached"
+        mutual.clients.pair("deployer").write(files["own.pem"], files["own.key"])
+        assert outcome() == "answered"
+    finally:
+        predictor.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"predict_ca_file": "/nowhere/ca.pem"}, "/nowhere/ca.pem cannot be read"),
+        ({"predict_cert_file": "/a"}, "predict_cert_file and predict_key_file belong together"),
+        ({"predict_cert_file": "/a", "predict_key_file": "/b"}, "without predict_ca_file"),
+    ],
+)
+def test_settings_of_the_deployers_client_that_cannot_be_used_are_named(settings: dict[str, str], words: str):
+    with pytest.raises(SettingsInvalid, match=words):
+        ClientTls.of(ServingSettings.model_validate(settings))
 
 
 @pytest.mark.parametrize(
