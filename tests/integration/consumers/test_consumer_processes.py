@@ -169,6 +169,9 @@ def test_a_training_that_fails_is_told_and_another_is_followed(world: World) -> 
         )
         again = json.loads(world.roost("train", "acme", "--reason", "mended", "--json").stdout)
         assert again["followed"]
+        note = str(airflow.runs[(dag, again["run_id"])]["note"])
+        assert note.startswith("mended")
+        assert f"rollouts?run_id={again['run_id']}" in note
         [row] = world.ledger.customers()
         assert (row.stage, row.airflow_run_id) == (OnboardingStage.TRAINING, again["run_id"])
         consumer.process.send_signal(signal.SIGTERM)
