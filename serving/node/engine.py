@@ -64,7 +64,7 @@ class Engine:
         self._supervisor = Supervisor(parts.server, parts.clock, self._boot)
         self._departures = Departures(parts)
         self._loader = Loader(parts)
-        self._loader.leaving = lambda: self._departures.waiting
+        self._loader.leaving = self._departures.names
         self._pulse = Pulse(parts)
         self._labeller = Labeller(parts, self._departures)
         self._turnover = Turnover(gateway, parts.clock)
