@@ -70,6 +70,8 @@ class GatewayConfig:
     page_socket: Path | None = None
     #: Share of the predictions that is copied to the page's socket, to be recorded. 0: no copies at all.
     tap_rate: float = 0.0
+    #: The pool's models have one version each, a candidate, and no label: it answers also who asks for the stable one.
+    candidates: bool = False
 
     def __post_init__(self) -> None:
         for what in ("rest", "grpc", "upstream_rest"):

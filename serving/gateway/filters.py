@@ -91,6 +91,8 @@ def _provider(issuer: TokenIssuer, place: int) -> Message:
         "issuer": issuer.issuer,
         "audiences": [issuer.audience],
         "require_expiration": True,
+        # Routes take it away before a model server sees it; a copy for a candidate's gateway takes it along.
+        "forward": True,
         # Only the header: a token in a URL ends up in logs.
         "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
         "payload_in_metadata": CLAIMS,
@@ -147,9 +149,9 @@ def script(*files: str) -> str:
     return "\n".join(room.joinpath(file).read_text(encoding="utf-8") for file in files)
 
 
-def model_spec() -> Message:
-    """The Lua filter of `model_spec.lua`."""
-    return lua(*MODEL_SPEC, again=False)
+def model_spec(*, candidates: bool) -> Message:
+    """The Lua filter of `model_spec.lua`; for `candidates` see `candidates.lua`."""
+    return lua(*MODEL_SPEC, *(["candidates.lua"] if candidates else []), again=False)
 
 
 def lua(*files: str, again: bool) -> Message:

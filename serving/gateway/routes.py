@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from serving.gateway.config import GatewayConfig
 from serving.gateway.filters import max_body_bytes, model_spec_context
@@ -27,6 +27,7 @@ _TURNED_AWAY = "cancelled"
 _NAME = r"/v1/models/[A-Za-z0-9._-]+"
 _CHOSEN = r"/(?:versions/[0-9]+|labels/[A-Za-z0-9._-]+)"
 _VERBS = "predict|classify|regress"
+_UNLABELLED = (r"^(/v1/models/[^/:]+)/labels/stable(:|/metadata|$)", r"\1\2")
 #: Simpler than the rule for ids, which the page applies: Envoy refuses large patterns.
 _ID = "[a-z0-9-]+"
 
@@ -124,8 +125,17 @@ def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
         # Without a version it is the list of all versions.
         _grpc(f"{_MODEL}/GetModelStatus", label=None),
     ]
+    if config.candidates:
+        routes = [_candidate(each) for each in routes]
     refusal = _refusal("the gateway does not offer this method")
     return _host(config, "grpc", [*(each.message(config, table) for each in routes), refusal], table)
+
+
+def _candidate(route: _Route) -> _Route:
+    """The route in a pool without labels: without a version the only one answers, and so it does for the stable one."""
+    context = {key: value for key, value in route.context.items() if key != "label"}
+    rewrite = _UNLABELLED if route.cluster == REST_CLUSTER else None
+    return replace(route, context=context, rewrite=rewrite, prediction=False)
 
 
 def _page_routes() -> list[_Route]:
@@ -193,4 +203,7 @@ def _host(config: GatewayConfig, name: str, routes: list[Message], table: Routin
     # What may be kept for a retry: whatever the body limit lets in.
     kept = {"request_body_buffer_limit": max_body_bytes(config.settings)}
     host = {"name": name, "domains": ["*"], "routes": routes, **kept, **table.metadata(name)}
+    if config.asks_for_tokens:
+        # No model server sees a token. The page and the recorder of copies behind other routes do not either.
+        host["request_headers_to_remove"] = ["authorization"]
     return {"name": name, "virtual_hosts": [host]}

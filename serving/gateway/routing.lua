@@ -52,6 +52,9 @@ local function label_of(handle, name, default)
   local mirror = entry.mirror
   if mirror and label == default and math.random() * 100 < mirror.percent then
     handle:headers():replace(MIRROR_HEADER, mirror.cluster)
+    -- The route takes the token away before the copy is made, and puts it back into the copy.
+    local token = handle:headers():get("authorization")
+    if token then handle:streamInfo():dynamicMetadata():set("roost.copy", "authorization", token) end
   end
   return label
 end

@@ -29,6 +29,7 @@ from serving.node.ack import Board
 from serving.node.desired import DesiredWatch
 from serving.node.engine import Engine
 from serving.node.journal import KEPT
+from serving.node.mirroring import add_mirrors
 
 #: Longest that one long poll is held. Seconds.
 _LONGEST_POLL: Final = 300.0
@@ -68,6 +69,7 @@ def make_app(controls: Controls, token: SecretStr | None) -> FastAPI:
     ]
     _add_looking(app, controls.engine, guarded)
     _add_steering(app, controls, guarded)
+    add_mirrors(app, controls.engine, guarded)
     _add_health(app, controls.engine.board)
     return app
 

@@ -104,6 +104,7 @@ def _serve(
         work_dir=layout.gateway,
         page_socket=layout.page_socket if page else None,
         tap_rate=page.tap_rate if page else 0.0,
+        candidates=options.pool == settings.serving.canary_pool,
     )
     gateway = EnvoyGateway(gateway_config, settings.serving.envoy, SystemClock())
     server = TfModelServer(

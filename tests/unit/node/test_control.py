@@ -12,11 +12,13 @@ import pytest
 from fastapi import FastAPI
 from pydantic import SecretStr
 
+from serving.gateway.table import Mirror, RoutingTable
 from serving.node.control import Controls, make_app
 from tests.unit.node.world import Node
 
 UA = "ua.default"
 OPEN = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json"]
+MIRROR = {"percent": 20, "rest": "127.0.0.1:1", "grpc": "127.0.0.1:2", "seconds": 5}
 GUARDED = [
     ("GET", "/state", None),
     ("GET", "/changes", None),
@@ -25,6 +27,8 @@ GUARDED = [
     ("POST", "/undrain", None),
     ("POST", "/restart", None),
     ("POST", "/stop", None),
+    ("PUT", "/mirrors/{name}", MIRROR),
+    ("DELETE", "/mirrors/{name}", None),
 ]
 
 
@@ -82,7 +86,7 @@ def test_probes_metrics_and_the_description_need_no_token_and_name_no_customer(p
 @pytest.mark.parametrize("given", [None, "Bearer wrong", "secret", "Basic secret", "Bearer secretx"])
 def test_everything_else_asks_for_the_token(port: Port, method: str, path: str, body: object, given: str | None):
     headers = {"Authorization": given} if given else {}
-    answer = port.client.request(method, path, json=body, headers=headers)
+    answer = port.client.request(method, path.format(name=UA), json=body, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     port.node.step()
@@ -92,8 +96,37 @@ def test_everything_else_asks_for_the_token(port: Port, method: str, path: str, 
 
 @pytest.mark.parametrize(("method", "path", "body"), GUARDED)
 def test_the_token_opens_it(port: Port, method: str, path: str, body: object):
-    answer = port.client.request(method, path, json=body, headers={"Authorization": "Bearer secret"})
+    answer = port.client.request(method, path.format(name=UA), json=body, headers={"Authorization": "Bearer secret"})
     assert answer.status_code in {200, 202}
+
+
+def test_a_mirror_is_set_for_a_time_and_ended_by_hand(port: Port):
+    headers = {"Authorization": "Bearer secret"}
+    assert port.client.request("PUT", f"/mirrors/{UA}", json=MIRROR, headers=headers).status_code == 202
+    port.node.engine.step()
+    wanted = Mirror(percent=20, rest="127.0.0.1:1", grpc="127.0.0.1:2")
+    assert port.node.gateway.table == RoutingTable(mirrors={UA: wanted})
+    assert port.client.request("DELETE", f"/mirrors/{UA}", headers=headers).status_code == 202
+    port.node.engine.step()
+    assert port.node.gateway.table.empty
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ua", {}),
+        (UA, {"percent": 0}),
+        (UA, {"percent": 101}),
+        (UA, {"rest": "canary.example.com:8501"}),
+        (UA, {"grpc": "127.0.0.1"}),
+        (UA, {"seconds": 1e9}),
+    ],
+)
+def test_a_mirror_that_cannot_be_is_refused_and_changes_nothing(port: Port, name: str, change: dict[str, object]):
+    headers = {"Authorization": "Bearer secret"}
+    assert port.client.request("PUT", f"/mirrors/{name}", json=MIRROR | change, headers=headers).status_code == 422
+    port.node.engine.step()
+    assert port.node.gateway.table.empty
 
 
 def test_every_path_is_either_open_or_guarded_on_purpose(port: Port):
