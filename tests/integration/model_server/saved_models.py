@@ -13,6 +13,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import numpy as np
 import tensorflow as tf
+from inference import graph_models
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 SPEC = tf.TensorSpec
@@ -136,6 +137,7 @@ def main(root: Path) -> None:
         module = Scale(1.0)
         _save(module, root / name / "1", serving_default=module.scale)
         _warm_up(root / name / "1", signature)
+    graph_models.main(root)
 
 
 if __name__ == "__main__":
