@@ -78,8 +78,10 @@ class ServerCore:
         raise StatusError(Code.CANCELLED, "The client gave up while an earlier reload was under way.")
 
     def _apply(self, accepted: ModelList) -> None:
+        _LOG.info("Adding/updating models.")
         for entry in accepted.models.values():
             check_platform(entry)
+            _LOG.info(" (Re-)adding model: %s", entry.name)
         new = accepted.models.keys() - self._source.names
         since = self._board.now()
         self._source.follow(accepted.models)
@@ -88,6 +90,7 @@ class ServerCore:
         failed = self._board.wait_until_settled(awaited, since, any_end=any_end)
         if failed:
             raise StatusError(Code.UNKNOWN, failure_text(failed))
+        _LOG.info("Finished adding/updating models")
         if any(entry.has_logging for entry in accepted.models.values()):
             raise invalid_argument("No request-logger-creator provided.")
 

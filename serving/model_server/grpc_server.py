@@ -3,9 +3,11 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,6 +24,7 @@ from serving.model_server.statuses import invalid_argument
 _LOG = logging.getLogger(__name__)
 _UNLIMITED = -1
 _LONGEST_SOCKET_PATH = 107
+_LAST_CALLS_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +54,39 @@ class Answering:
     metrics: Metrics
 
 
+class _Gate(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc has no types
+    """Refuses calls once it is closed: with UNAVAILABLE, which a client may send again elsewhere.
+
+    gRPC's own stop gives CANCELLED to a call that has come in and was not yet taken, which tells the client nothing.
+    """
+
+    def __init__(self) -> None:
+        self._closed = False
+
+        def refuse(_: object, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The server is shutting down.")
+
+        self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        """Let the call through, or refuse it."""
+        return self._refusal if self._closed else continuation(handler_call_details)
+
+    def close(self) -> None:
+        """Refuse from now on; returns when what came in before has been taken or refused."""
+        self._closed = True
+        time.sleep(_LAST_CALLS_SECONDS)
+
+
 class GrpcServer:
     """The services on their addresses, from when it is made. Raises INVALID_ARGUMENT for an address not to be had."""
 
     def __init__(self, answering: Answering, options: GrpcOptions) -> None:
         limits = [("grpc.max_send_message_length", _UNLIMITED), ("grpc.max_receive_message_length", _UNLIMITED)]
+        self._gate = _Gate()
         self._server = grpc.server(
             ThreadPoolExecutor(max_workers=options.max_threads, thread_name_prefix="grpc"),
+            interceptors=[self._gate],
             options=[*limits, ("grpc.so_reuseport", 0), *options.channel_arguments],
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -77,7 +106,10 @@ class GrpcServer:
         """Take no new call; those under way have so many seconds. Returns what is set when all have ended."""
         if self._health is not None:
             self._health.enter_graceful_shutdown()
-        return self._server.stop(grace=seconds)
+        if seconds > 0:
+            self._gate.close()
+        stopped: threading.Event = self._server.stop(grace=seconds)
+        return stopped
 
 
 def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> None:

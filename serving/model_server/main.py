@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from importlib.metadata import version
-from types import FrameType
 
 from serving.model_server import flags as command_line
 from serving.model_server.flags import CommandLine, FlagError, Flags
@@ -92,15 +91,22 @@ def _serve(flags: Flags, dangers: frozenset[Hazard]) -> int:
 
 
 def _obey_signals(stop: threading.Event, *, at_once: bool) -> None:
-    """The first signal asks for an end in order; a second one ends the process there and then."""
+    """The first signal asks for an end in order; a second one ends the process there and then.
 
-    def obey(number: int, _: FrameType | None) -> None:
-        if stop.is_set() or at_once:
-            os._exit(_SIGNALLED + number)
-        stop.set()
+    A thread takes them: a handler runs in the main thread, whatever that is doing, and setting an event that it was
+    about to wait for hung one server in three that was ended as soon as it was ready.
+    """
+    signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, obey)
+    def obey() -> None:
+        while True:
+            number = signal.sigwait(signals)
+            if stop.is_set() or at_once:
+                os._exit(_SIGNALLED + number)
+            stop.set()
+
+    threading.Thread(target=obey, name="signals", daemon=True).start()
 
 
 def _check(flags: Flags) -> None:

@@ -1,15 +1,14 @@
 """The SavedModels, written once, and one server that the tests which change nothing share."""
 
-import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.model_server.running import RunningServer, config
+from tests.integration.model_server import built_models
+from tests.integration.model_server.bases import Bases
+from tests.integration.model_server.running import DROP_IN, RunningServer, config, starting
 
 Start = Callable[..., RunningServer]
 
@@ -20,9 +19,7 @@ MONITORING = 'prometheus_config { enable: true path: "/monitoring/prometheus/met
 def saved_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of small SavedModels, written by TensorFlow in a process of its own."""
     directory = tmp_path_factory.mktemp("saved-models")
-    program = Path(__file__).with_name("saved_models.py")
-    done = subprocess.run([sys.executable, str(program), str(directory)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    built_models.copy_to(directory)
     return directory
 
 
@@ -51,21 +48,12 @@ def shared(saved_models: Path) -> Iterator[RunningServer]:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts servers of the test's own, ended with it. A short path: a Unix socket's may have about 100 characters."""
-    root = Path(tempfile.mkdtemp(prefix="roost-ms-", dir="/tmp"))
-    servers: list[RunningServer] = []
+    """Starts drop-in servers of the test's own, ended with it."""
+    with starting(DROP_IN) as begin:
+        yield begin
 
-    def begin(*arguments: str, models: str | None = None, ready: bool = True) -> RunningServer:
-        directory = root / str(len(servers))
-        directory.mkdir()
-        if models is not None:
-            (directory / "models.config").write_text(models)
-            arguments = (f"--model_config_file={directory}/models.config", *arguments)
-        server = RunningServer(directory, *arguments)
-        servers.append(server)
-        return server.wait_until_ready() if ready else server
 
-    yield begin
-    for server in servers:
-        server.stop()
-    shutil.rmtree(root, ignore_errors=True)
+@pytest.fixture
+def bases(saved_models: Path, tmp_path: Path) -> Bases:
+    """Base paths of the test's own. Their models' names are its own too: what ended is told for ever."""
+    return Bases(saved_models, tmp_path)

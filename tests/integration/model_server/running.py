@@ -1,14 +1,18 @@
 """A real model server process, and a client for each of its ways in."""
 
 import json
+import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +23,17 @@ import numpy as np
 from roost.adapters import tf_messages as messages
 
 READY_SECONDS = 60.0
+
+#: Command line of the drop-in server, as far as its flags.
+DROP_IN = (sys.executable, "-m", "serving.model_server")
+
+#: Flags with which a server is quick to show what it does.
+FAST = ("--num_load_threads=2", "--max_num_load_retries=0", "--file_system_poll_wait_seconds=1")
+
+
+def official_server() -> str | None:
+    """Path of the official server: what ROOST_SERVING__MODEL_SERVER names, or the one on PATH; None without one."""
+    return shutil.which(os.environ.get("ROOST_SERVING__MODEL_SERVER") or "tensorflow_model_server")
 
 
 def free_port() -> int:
@@ -69,14 +84,14 @@ class HttpAnswer:
 
 
 class RunningServer:
-    """The drop-in server as a child process, listening on a Unix socket and a REST port."""
+    """A model server, the drop-in one by default, as a child process, listening on a Unix socket and a REST port."""
 
-    def __init__(self, directory: Path, *arguments: str) -> None:
+    def __init__(self, directory: Path, *arguments: str, program: Sequence[str] = DROP_IN) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.socket_path = directory / "s.sock"
         self.rest_port = free_port()
         self.log = directory / "server.log"
-        command = [sys.executable, "-m", "serving.model_server", "--port=0", f"--grpc_socket_path={self.socket_path}"]
+        command = [*program, "--port=0", f"--grpc_socket_path={self.socket_path}"]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [*command, f"--rest_api_port={self.rest_port}", *arguments], stdout=output, stderr=subprocess.STDOUT
@@ -87,12 +102,13 @@ class RunningServer:
 
     def wait_until_ready(self) -> "RunningServer":
         """Return when the ports are open; fail with the log where the process ended instead."""
-        eventually(lambda: self.process.poll() is not None or self._open(), "ports open", READY_SECONDS)
+        eventually(lambda: self.process.poll() is not None or self.open(), "ports open", READY_SECONDS)
         assert self.process.poll() is None, self.log.read_text()
         grpc.channel_ready_future(self._channel).result(timeout=READY_SECONDS)
         return self
 
-    def _open(self) -> bool:
+    def open(self) -> bool:
+        """Whether the REST port is open, which comes last."""
         with socket.socket() as client:
             return client.connect_ex(("127.0.0.1", self.rest_port)) == 0
 
@@ -117,6 +133,25 @@ class RunningServer:
     def reload(self, text: str, timeout: float = 30.0) -> Any:
         """Replace the list."""
         return self.models.HandleReloadConfigRequest(reload_request(text), timeout=timeout)
+
+    def refuses(self, text: str, timeout: float = 30.0) -> tuple[grpc.StatusCode, str]:
+        """Reload, expecting a refusal: its code and text."""
+        try:
+            self.reload(text, timeout)
+        except grpc.RpcError as error:
+            return error.code(), error.details()
+        raise AssertionError(f"was not refused: {text}")
+
+    def status(self, **spec: Any) -> Any:
+        """GetModelStatus of a ModelSpec's fields; without any, of no ModelSpec at all."""
+        request = messages.get_model_status_pb2.GetModelStatusRequest()
+        if spec:
+            request.model_spec.SetInParent()
+        if "version" in spec:
+            request.model_spec.version.value = spec.pop("version")
+        for field, value in spec.items():
+            setattr(request.model_spec, field, value)
+        return self.models.GetModelStatus(request, timeout=30)
 
     def states(self, model: str) -> dict[int, str]:
         """Each version's state by name, newest first; empty for an unknown model."""
@@ -147,6 +182,33 @@ class RunningServer:
     def get(self, path: str) -> HttpAnswer:
         """Get below /v1/models."""
         return self.http("GET", f"/v1/models{path}")
+
+
+@contextmanager
+def starting(program: Sequence[str]) -> Iterator[Callable[..., RunningServer]]:
+    """Starts servers, with a config file of the text `models` where it is given, and ends them all.
+
+    The directory is a short one: a Unix socket's path may have about 100 characters.
+    """
+    root = Path(tempfile.mkdtemp(prefix="roost-ms-", dir="/tmp"))
+    servers: list[RunningServer] = []
+
+    def begin(*arguments: str, models: str | None = None, ready: bool = True) -> RunningServer:
+        directory = root / str(len(servers))
+        directory.mkdir()
+        if models is not None:
+            (directory / "models.config").write_text(models)
+            arguments = (f"--model_config_file={directory}/models.config", *arguments)
+        server = RunningServer(directory, *arguments, program=program)
+        servers.append(server)
+        return server.wait_until_ready() if ready else server
+
+    try:
+        yield begin
+    finally:
+        for server in servers:
+            server.stop()
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def predict_request(

@@ -1,6 +1,8 @@
 """The server as a process: its command line, its start, its end."""
 
+import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,102 +14,9 @@ import numpy as np
 import pytest
 
 from tests.integration.model_server.conftest import Start
-from tests.integration.model_server.running import config, eventually, free_port
+from tests.integration.model_server.running import RunningServer, config, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
-
-
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command to its end."""
-    command = [sys.executable, "-m", "serving.model_server", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def test_without_a_model_it_prints_its_flags_and_ends() -> None:
-    """Neither a config file nor a base path is an error."""
-    done = run("--port=0")
-    assert done.returncode != 0
-    assert "--model_config_file=" in done.stdout
-
-
-def test_a_flag_of_the_wrong_type_is_named() -> None:
-    """The message names flag and value."""
-    done = run("--port=many", "--model_base_path=/x")
-    assert done.returncode != 0
-    assert "Couldn't interpret value many for flag port." in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("model_config_list { config { nam", "Error parsing text-format tensorflow.serving.ModelServerConfig"),
-        (
-            'model_config_list { config { name: "m" base_path: "/nowhere" model_platform: "torch" } }',
-            "Model m requests unsupported platform torch",
-        ),
-        (None, "No such file or directory"),
-    ],
-)
-def test_a_config_that_cannot_be_used_ends_the_start_with_its_reason(
-    tmp_path: Path, text: str | None, message: str
-) -> None:
-    """On stderr, with a failing exit code."""
-    file = tmp_path / "models.config"
-    if text is not None:
-        file.write_text(text)
-    done = run("--port=0", f"--grpc_socket_path={tmp_path}/s", f"--model_config_file={file}")
-    assert done.returncode != 0
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_model_that_fails_at_the_start_ends_the_process(tmp_path: Path) -> None:
-    """As officially: a restart with one bad entry is an outage, which is why configs are tried on one node first."""
-    (tmp_path / "bad" / "1").mkdir(parents=True)
-    (tmp_path / "models.config").write_text(config({"bad": tmp_path / "bad"}))
-    done = run(
-        "--port=0",
-        f"--grpc_socket_path={tmp_path}/s",
-        f"--model_config_file={tmp_path}/models.config",
-        "--max_num_load_retries=0",
-    )
-    assert done.returncode != 0
-    assert "1 model(s) did not become available: {{{name: bad version: 1} due to error: NOT_FOUND" in done.stderr
-
-
-def test_a_taken_port_is_named(tmp_path: Path) -> None:
-    """Neither way in starts silently without its port."""
-    import socket
-
-    with socket.create_server(("0.0.0.0", 0)) as taken:
-        port = taken.getsockname()[1]
-        (tmp_path / "models.config").write_text("model_config_list {}")
-        arguments = (f"--model_config_file={tmp_path}/models.config", f"--grpc_socket_path={tmp_path}/s")
-        for flags in ((f"--port={port}",), ("--port=0", f"--rest_api_port={port}")):
-            done = run(*arguments, *flags)
-            assert done.returncode != 0
-            assert str(port) in done.stderr
-
-
-def test_one_model_by_flags_on_a_tcp_port_with_unknown_flags(start: Start, saved_models: Path) -> None:
-    """`--model_name` and `--model_base_path`; what it does not know it says and ignores."""
-    port = free_port()
-    server = start(
-        f"--port={port}",
-        "--model_name=mine",
-        f"--model_base_path={saved_models / 'scale'}",
-        "--no_such_flag=1",
-        "--enable_batching",
-        "--enable_grpc_healthcheck_service",
-    )
-    assert server.scale("mine") == 3
-    assert "unknown argument: --no_such_flag=1" in server.log.read_text()
-    from grpc_health.v1 import health_pb2, health_pb2_grpc
-
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
-        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
-        assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
 def test_numbers_are_packed_where_it_is_asked(start: Start, saved_models: Path) -> None:
@@ -179,3 +88,46 @@ def test_a_stale_socket_of_a_killed_server_is_taken_over(start: Start) -> None:
     finally:
         again.terminate()
         assert again.wait(timeout=20) == 0
+
+
+BODY = b'{"instances": [2]}'
+
+
+def begin_request(server: RunningServer) -> socket.socket:
+    """A connection whose request the server has begun to read, and whose body is still to come."""
+    client = socket.create_connection(("127.0.0.1", server.rest_port), timeout=20)
+    lines = [
+        "POST /v1/models/scale:predict HTTP/1.1",
+        "host: x",
+        f"content-length: {len(BODY)}",
+        "expect: 100-continue",
+    ]
+    client.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+    assert b" 100 " in client.recv(65536)
+    return client
+
+
+def test_a_drain_answers_what_has_begun_and_lets_nobody_new_in(start: Start, saved_models: Path) -> None:
+    """By REST too; the connection is closed after the answer."""
+    server = start(models=config({"scale": saved_models / "scale"}))
+    with begin_request(server) as client:
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not server.open(), "nobody new is let in")
+        assert server.process.poll() is None
+        client.sendall(BODY)
+        answer = client.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"predictions": [6.0]}
+    assert server.process.wait(timeout=20) == 0
+
+
+def test_a_second_sigterm_ends_the_drain(start: Start, saved_models: Path) -> None:
+    """Without waiting for the requests under way."""
+    server = start(models=config({"scale": saved_models / "scale"}))
+    with begin_request(server) as client:
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: not server.open(), "the drain")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(timeout=5) == 128 + signal.SIGTERM
+        assert client.recv(65536) == b""

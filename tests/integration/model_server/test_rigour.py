@@ -1,0 +1,114 @@
+"""What the drop-in server does better than the official one, and the switches that take it away."""
+
+import time
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from tests.integration.model_server.bases import Bases, specific
+from tests.integration.model_server.conftest import Start
+from tests.integration.model_server.running import DROP_IN, FAST, RunningServer, eventually, reload_request, starting
+
+pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
+
+EMPTY = "model_config_list {}"
+
+
+@pytest.fixture(scope="module")
+def rigorous() -> Iterator[RunningServer]:
+    """A server with every hazard."""
+    with starting(DROP_IN) as begin:
+        yield begin(*FAST, "--rigour=all", models=EMPTY)
+
+
+def test_an_unknown_switch_ends_the_start(start: Start) -> None:
+    """With the list of those that there are."""
+    server = start("--rigour=everything", models=EMPTY, ready=False)
+    assert server.process.wait(timeout=60) == 255
+    assert "--rigour: there is no everything; there are manager_tick, poll_on_interval" in server.log.read_text()
+
+
+def test_a_reload_looks_at_the_disk_at_once_but_for_its_switch(start: Start, bases: Bases) -> None:
+    """By default a version begins to load with its reload; with `poll_on_interval` a new name hangs until the poll."""
+    name, later = bases.name("m"), bases.name("later")
+    bases.place(name, 1, 2)
+    bases.place(later, 1)
+    flags = (*FAST[:2], "--file_system_poll_wait_seconds=3600")
+    quick, slow = (
+        start(*flags, *more, models=bases.config(name, m=specific(1))) for more in ((), ("--rigour=poll_on_interval",))
+    )
+    for server in (quick, slow):
+        server.reload(bases.config(name, m=specific(1, 2)))
+    eventually(lambda: quick.states(name).get(2) == "AVAILABLE", "version 2")
+    assert slow.states(name) == {1: "AVAILABLE"}
+    quick.reload(bases.config(name, later))
+    assert slow.refuses(bases.config(name, later), timeout=1.0)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_with_its_tick_the_manager_begins_ten_loads_a_second(rigorous: RunningServer, bases: Bases) -> None:
+    """Whatever the number of threads; those that wait are told as START."""
+    names = [bases.name(f"tick{number}") for number in range(15)]
+    for name in names:
+        bases.place(name, 1)
+    rigorous.reload(EMPTY)
+    began = time.monotonic()
+    call = rigorous.models.HandleReloadConfigRequest.future(reload_request(bases.config(*names)), timeout=60)
+    eventually(lambda: "START" in [state for name in names for state in rigorous.states(name).values()], "some wait")
+    call.result()
+    assert time.monotonic() - began > 0.1 * (len(names) - 1)
+    assert rigorous.scale(names[-1]) == 1
+
+
+def test_a_name_that_comes_back_at_once_fails_its_reload_with_its_switch(
+    rigorous: RunningServer, start: Start, bases: Bases
+) -> None:
+    """The end of its earlier life is taken for its own; by default it is not."""
+    name = bases.name("m")
+    bases.place(name, 1)
+    failures: list[str] = []
+
+    def comes_back() -> bool:
+        rigorous.reload(EMPTY)
+        try:
+            rigorous.reload(bases.config(name))
+        except grpc.RpcError as error:
+            failures.append(error.details())
+        return bool(failures)
+
+    eventually(comes_back, "the failure")
+    assert failures == [f"1 model(s) did not become available: {{{{{{name: {name} version: 1}}}}, }}"]
+    eventually(lambda: rigorous.states(name) == {1: "AVAILABLE"}, "it is loaded all the same")
+    kind = start(*FAST, models=bases.config(name))
+    for _ in range(5):
+        kind.reload(EMPTY)
+        kind.reload(bases.config(name))
+        assert kind.scale(name) == 1
+
+
+@pytest.mark.parametrize("switched", [False, True])
+def test_a_reload_that_nobody_waits_for_any_more_is_dropped_but_for_its_switch(
+    start: Start, bases: Bases, switched: bool
+) -> None:
+    """With it, an old list is applied late, over what was wanted meanwhile."""
+    late, abandoned = bases.name("late"), bases.name("abandoned")
+    bases.place(abandoned, 1)
+    server = start(*FAST, *(["--rigour=abandoned_reloads"] if switched else []), models=EMPTY)
+    for name in (late, abandoned):
+        assert server.refuses(bases.config(name), timeout=0.7)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    bases.place(late, 1)
+    if switched:
+        eventually(lambda: server.states(abandoned) == {1: "AVAILABLE"}, "the abandoned list is applied")
+        eventually(lambda: server.states(late) == {1: "END"}, "and the other one is not any more")
+    else:
+        eventually(lambda: server.states(late) == {1: "AVAILABLE"}, "the first list is applied")
+        server.reload(bases.config(late))
+        assert server.states(abandoned) == {}
+
+
+def test_without_a_drain_sigterm_ends_the_process_at_once(start: Start) -> None:
+    """As it does the official server; its socket stays behind."""
+    server = start(*FAST, "--rigour=no_drain", models=EMPTY)
+    server.process.terminate()
+    assert server.process.wait(timeout=20) == 143
+    assert server.socket_path.exists()
