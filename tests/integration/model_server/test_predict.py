@@ -180,15 +180,6 @@ def test_what_the_graph_itself_refuses_comes_back_with_its_code(
     assert shared.scale() == 3
 
 
-def test_classify_is_said_to_be_missing(shared: RunningServer) -> None:
-    """What this form of the server lacks is UNIMPLEMENTED, over both ways in."""
-    classify = shared._channel.unary_unary("/tensorflow.serving.PredictionService/Classify")
-    with pytest.raises(grpc.RpcError) as refused:
-        classify(b"", timeout=30)
-    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
-    assert shared.post("scale:classify", {"examples": [{}]}).status == 501
-
-
 def test_a_large_tensor_passes(shared: RunningServer) -> None:
     """More than gRPC's usual limit of 4 MB, both ways."""
     values = np.arange(3_000_000, dtype=np.float32)
