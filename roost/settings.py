@@ -80,6 +80,7 @@ class ServingSettings(Section):
     canary_pool: str = "canary"
     #: JSON file that lists nodes (see `roost.adapters.node_directory`); None means Kubernetes.
     directory_file: Path | None = None
+    namespace: str | None = Field(default=None, description="of the pools in Kubernetes; None takes the pod's own")
     #: JSON file that says which pool serves which name (see `roost.adapters.placement_file`), for a front of several.
     placement_file: Path | None = None
     #: Where applications ask for predictions: one address before all replicas, ``host:port``.

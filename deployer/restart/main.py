@@ -13,7 +13,8 @@ from roost import policy_file
 from roost.contracts.errors import Retryable
 from roost.contracts.ids import check_id
 from roost.ports.clock import SystemClock
-from roost.settings import Settings
+from roost.ports.serving import PoolWorkload
+from roost.settings import ServingSettings, Settings
 from roost.telemetry.health import HealthServer
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def run(settings: Settings, options: RestartOptions, stop: threading.Event) -> N
             control=control,
             store=open_store(settings.storage),
             spare=options.pool == settings.serving.canary_pool,
+            workload=_workload(settings.serving),
         )
         rolling = RollingRestart(fleet, ledger, clock)
         seconds = settings.serving.reload_deadline_seconds + _STARTING_SECONDS
@@ -74,6 +76,15 @@ def run(settings: Settings, options: RestartOptions, stop: threading.Event) -> N
         stack.callback(health.close)
         while not stop.wait(options.every_seconds):
             trouble["restart"] = _tolerant(once)
+
+
+def _workload(serving: ServingSettings) -> PoolWorkload | None:
+    """What keeps the pods, where no file lists the nodes: the cluster."""
+    if serving.directory_file is not None:
+        return None
+    from roost.adapters.kubernetes import KubernetesWorkload, open_cluster
+
+    return KubernetesWorkload(open_cluster(serving))
 
 
 def _tolerant(once: Callable[[], None]) -> str | None:

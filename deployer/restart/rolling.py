@@ -11,17 +11,18 @@ from typing import Final, NoReturn, Protocol
 
 from deployer.domain.transitions import SOURCE
 from deployer.restart import choice
+from deployer.restart.roll import Roll
 from roost.contracts.acks import NodeState
 from roost.contracts.cloudevents import Event
 from roost.contracts.desired import DesiredState
-from roost.contracts.errors import NodeUnavailable, NotFound, Permanent
+from roost.contracts.errors import ClusterRefused, NodeUnavailable, NotFound, Permanent
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.ids import desired_object
 from roost.contracts.policy import RestartPolicy
 from roost.ports.clock import Clock
 from roost.ports.ledger import Leases, Outbox
 from roost.ports.object_store import ObjectStore
-from roost.ports.serving import NodeAddress, NodeControl, NodeDirectory
+from roost.ports.serving import NodeAddress, NodeControl, NodeDirectory, PoolWorkload
 from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,8 @@ class Fleet:
     store: ObjectStore
     #: A pool that serves nobody may lose its only node for a moment: the canary pool.
     spare: bool = False
+    #: Where a cluster keeps the pool's pods; None where the nodes are asked one at a time.
+    workload: PoolWorkload | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +100,8 @@ class RollingRestart:
             self._refuse(order, (), f"The boot test cannot pass: {bad}.")
         names = [node.node for node, _ in chosen]
         self._report(order, "restart.started", f"{order.reason}: {', '.join(names)}.", nodes=names)
+        if self._fleet.workload is not None:
+            return self._roll(order, self._fleet.workload, stop)
         done: list[str] = []
         for node, _ in chosen:
             if stop.is_set():
@@ -105,6 +110,26 @@ class RollingRestart:
             done.append(node.node)
         self._report(order, "restart.finished", f"{order.reason}: {len(done)} restarted.", nodes=done)
         return tuple(done)
+
+    def _roll(self, order: Order, workload: PoolWorkload, stop: threading.Event) -> tuple[str, ...]:
+        """Every pod is replaced, since they are made from one template; the first new one is the boot test."""
+        pool = self._fleet.pool
+        seconds = _LEASE_SECONDS + order.node_seconds
+
+        def hold() -> None:
+            self._ledger.acquire(f"restart/{pool}", owner=order.id, seconds=seconds)
+
+        roll = Roll(workload=workload, pool=pool, clock=self._clock, pod_seconds=order.node_seconds, hold=hold)
+        try:
+            trouble = roll.run(order.id, stop)
+        except ClusterRefused as error:
+            trouble = str(error)
+        if trouble is not None:
+            self._refuse(order, (), f"The roll of pool {pool} did not finish; its old pods go on serving: {trouble}.")
+        names = [node.node for node in self._fleet.directory.nodes(pool)]
+        metrics.RESTARTS.labels(pool=pool, result="restarted").inc(len(names))
+        self._report(order, "restart.finished", f"{order.reason}: {len(names)} replaced.", nodes=names)
+        return tuple(names)
 
     def _one(self, order: Order, node: NodeAddress, done: Sequence[str]) -> None:
         desired, states = self._desired(), self._states()

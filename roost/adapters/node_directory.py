@@ -8,9 +8,10 @@ from pathlib import Path
 
 from pydantic import Field, ValidationError
 
-from roost.contracts.errors import NodeUnavailable, SettingsInvalid
+from roost.contracts.errors import NodeUnavailable
 from roost.contracts.ids import PoolId
 from roost.contracts.manifest import Frozen
+from roost.ports.clock import SystemClock
 from roost.ports.serving import NodeAddress, NodeDirectory
 from roost.settings import ServingSettings
 
@@ -72,14 +73,14 @@ class DirectoryFile:
 
 
 def open_directory(settings: ServingSettings) -> NodeDirectory:
-    """The directory that the settings name.
+    """The directory that the settings name: a file, or the pods of the cluster that this process is in.
 
     Raises:
-        SettingsInvalid: none is named.
+        SettingsInvalid: no file is named, and there is no cluster.
     """
-    if settings.directory_file is None:
-        raise SettingsInvalid(
-            "no node directory is set: point ROOST_SERVING__DIRECTORY_FILE at a file that lists the nodes "
-            "(`roost up` writes one)"
-        )
-    return DirectoryFile(settings.directory_file)
+    if settings.directory_file is not None:
+        return DirectoryFile(settings.directory_file)
+    # Its client takes more than a second to import: only who is in a cluster pays for it.
+    from roost.adapters.kubernetes import KubernetesDirectory, open_cluster
+
+    return KubernetesDirectory(open_cluster(settings), SystemClock())

@@ -51,6 +51,14 @@ class NodeUnavailable(Retryable):
     """A serving node did not answer in time."""
 
 
+class ClusterUnavailable(Retryable):
+    """The Kubernetes API server did not answer in time, or asked for a slower pace."""
+
+
+class ClusterRefused(Permanent):
+    """The Kubernetes API server refused: the token, a right that is missing, a thing that is not there."""
+
+
 class ModelServerUnavailable(Retryable):
     """The model server did not answer in time, or not at all."""
 

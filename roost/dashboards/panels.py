@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-PROMETHEUS: Final = {"type": "prometheus", "uid": "${prometheus}"}
-LEDGER: Final = {"type": "grafana-postgresql-datasource", "uid": "${ledger}"}
+Json = dict[str, object]
+
+PROMETHEUS: Final[Json] = {"type": "prometheus", "uid": "${prometheus}"}
+LEDGER: Final[Json] = {"type": "grafana-postgresql-datasource", "uid": "${ledger}"}
 #: Grafana's grid: 24 columns; a row of panels is 8 high.
 _COLUMNS: Final = 24
 _HEIGHT: Final = 8
-
-Json = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,6 +57,30 @@ class NodeControl(Protocol):
         """Ask the node to drain, replace its model server by a fresh one, and come back. Returns once accepted."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkloadStatus:
+    """How far a pool's workload is. Counts are of pods."""
+
+    desired: int
+    #: Made from the newest template.
+    updated: int
+    ready: int
+    #: All are made from the newest template and ready, and none of the old ones is left.
+    done: bool
+    #: Why it will not get on by itself, one clause; None while it may.
+    stuck: str | None = None
+
+
+class PoolWorkload(Protocol):
+    """What keeps a pool's pods, where a cluster does. Both raise `ClusterUnavailable` and `ClusterRefused`."""
+
+    def restart(self, pool: str, *, order: str) -> None:
+        """Replace every pod, a new one ready before an old one goes. The same order again changes nothing."""
+
+    def status(self, pool: str) -> WorkloadStatus:
+        """How far it is."""
+
+
 class Predictor(Protocol):
     """Predictions over gRPC from one address."""
 

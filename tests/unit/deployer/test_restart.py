@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from deployer.restart.rolling import Fleet, Order, RestartRefused, RollingRestart
+from roost.adapters.in_memory.workload import InMemoryWorkload
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import NodeUnavailable
 from roost.contracts.events import OperationReported
@@ -182,3 +183,45 @@ def test_what_keeps_a_node_from_serving_is_said_even_where_no_version_failed(wor
     assert trouble(state, world.desired()) == "ready is True, converged is True, generation 2"
     full = state.model_copy(update={"error": "disk full"})
     assert trouble(full, world.desired()) == "disk full"
+
+
+class TestWhereAClusterKeepsThePods:
+    def roll(self, world: World, workload: InMemoryWorkload, stop: threading.Event | None = None) -> tuple[str, ...]:
+        fleet = Fleet(pool="default", directory=world.pools, control=world.pools, store=world.store, workload=workload)
+        order = Order(reason="scheduled", always=True, policy=RestartPolicy(), node_seconds=30)
+        return RollingRestart(fleet, world.ledger, world.clock).run(order, stop or threading.Event())
+
+    def test_its_workload_is_rolled_once_and_reported(self, world: World) -> None:
+        world.deploy()
+        workload = InMemoryWorkload({"default": 3})
+        workload.prompt = True
+        assert self.roll(world, workload) == ("default-1", "default-2", "default-3")
+        assert len(workload.begun) == 1
+        assert [state.restarts for state in world.states()] == [0, 0, 0]
+        assert [what for what, _ in told(world)] == ["restart.started", "restart.finished"]
+
+    def test_a_first_new_pod_that_never_gets_ready_is_named_and_the_old_ones_go_on(self, world: World) -> None:
+        world.deploy()
+        workload = InMemoryWorkload({"default": 3})
+        workload.restart = lambda pool, **_: workload.block(pool, "pod is not ready")  # type: ignore[method-assign]  # it gets stuck at once
+        with pytest.raises(RestartRefused, match="1 of 3 pods are new, 3 ready: pod is not ready"):
+            self.roll(world, workload)
+        assert told(world)[-1][0] == "restart.refused"
+
+    def test_a_roll_that_does_not_move_ends_at_its_pods_time(self, world: World) -> None:
+        world.deploy()
+        with pytest.raises(RestartRefused, match="0 of 3 pods are new, 3 ready after 30 s"):
+            self.roll(world, InMemoryWorkload({"default": 3}))
+
+    def test_what_the_cluster_refuses_is_reported_with_its_words(self, world: World) -> None:
+        world.deploy()
+        with pytest.raises(RestartRefused, match="there is no workload of pool default"):
+            self.roll(world, InMemoryWorkload({}))
+        assert "no workload of pool default" in told(world)[-1][1]
+
+    def test_a_restart_that_is_told_to_stop_says_that_the_cluster_goes_on(self, world: World) -> None:
+        world.deploy()
+        stop = threading.Event()
+        stop.set()
+        with pytest.raises(RestartRefused, match="the cluster goes on with it"):
+            self.roll(world, InMemoryWorkload({"default": 3}), stop)
