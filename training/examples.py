@@ -28,6 +28,8 @@ class Feature(Frozen):
     #: ``text`` is a string, ``number`` a float (missing ones are NaN), ``vector`` a list of `size` floats.
     kind: Literal["text", "number", "vector"]
     size: int | None = Field(default=None, ge=1)
+    #: For the developers who send it.
+    description: str = Field(default="", max_length=300)
 
 
 class Schema(Frozen):

@@ -12,6 +12,7 @@ from typing import Final
 
 import google_crc32c
 import numpy as np
+from pydantic import ValidationError
 
 from roost.contracts.manifest import (
     GOLDEN_NAME,
@@ -20,6 +21,7 @@ from roost.contracts.manifest import (
     ArtifactManifest,
     GoldenCase,
     HoldoutRow,
+    InputSpec,
     ManifestFile,
     RunFacts,
 )
@@ -75,17 +77,33 @@ def complete_rows(rows: Examples) -> Examples:
     return rows.rows(rows.complete)
 
 
-def seal(directory: Path, model: Exportable, *, customer: str, model_id: str, run: RunFacts) -> Artifact:
-    """The artifact of everything that lies under `directory`."""
+def seal(
+    directory: Path,
+    model: Exportable,
+    *,
+    customer: str,
+    model_id: str,
+    run: RunFacts,
+    inputs: tuple[InputSpec, ...] = (),
+) -> Artifact:
+    """The artifact of everything that lies under `directory`. `inputs` are declared where the model declares none.
+
+    Raises:
+        TrainingRefused: the model declares inputs that its ``serving_default`` does not have.
+    """
     files = tuple(_file(directory, path) for path in sorted(directory.rglob("*")) if path.is_file())
-    manifest = ArtifactManifest(
-        customer=customer,
-        model=model_id,
-        files=files,
-        signatures=signatures(directory),
-        outputs=model.outputs,
-        run=run,
-    )
+    try:
+        manifest = ArtifactManifest(
+            customer=customer,
+            model=model_id,
+            files=files,
+            signatures=signatures(directory),
+            inputs=model.inputs or inputs,
+            outputs=model.outputs,
+            run=run,
+        )
+    except ValidationError as error:
+        raise TrainingRefused(f"the model's declarations: {error.errors(include_url=False)[0]['msg']}") from error
     return Artifact(directory=directory, manifest=manifest)
 
 

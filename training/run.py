@@ -19,11 +19,12 @@ from roost.settings import TrainingSettings
 from training.checks import check, split
 from training.cohort import Gathered, gather
 from training.datasets import Dataset
+from training.declarations import declared_inputs
 from training.evaluation import evaluate
 from training.examples import TrainingRefused, Window
 from training.export import Artifact, complete_rows, record_holdout, record_requests, seal
 from training.models import Trainer
-from training.saved_model import Served, save
+from training.saved_model import Served, save, signatures
 from training.staging import Staged, next_attempt, stage
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ def _build(
         progress("later rows: " + ", ".join(f"{name} {value:g}" for name, value in metrics.items()))
         whole = complete_rows(later)
         record_requests(directory, served, schema, whole)
+        default = next(each for each in signatures(directory) if each.name == "serving_default")
+        inputs = model.inputs or declared_inputs(schema, training, default, served.answer)
     record_holdout(directory, whole, seed=seed)
     window = request.window or gathered.examples.window
     facts = RunFacts(
@@ -122,7 +125,7 @@ def _build(
         scope=gathered.scope,
         cohort=gathered.cohort,
     )
-    return seal(directory, model, customer=request.customer, model_id=request.model, run=facts)
+    return seal(directory, model, customer=request.customer, model_id=request.model, run=facts, inputs=inputs)
 
 
 @cache

@@ -25,19 +25,27 @@ from training.datasets import DataSources
 from training.examples import Array, Examples, Feature, Schema, TrainingRefused, Window
 
 LATE_MINUTES: Final = 15
-_WEATHER: Final = ("temp", "humid", "wind_speed", "precip", "pressure", "visib")
+#: Weather at the origin in the hour of departure, with what it is measured in.
+_WEATHER: Final = {
+    "temp": "temperature, degrees Fahrenheit",
+    "humid": "relative humidity, percent",
+    "wind_speed": "wind, miles per hour",
+    "precip": "precipitation, inches",
+    "pressure": "sea-level pressure, millibars",
+    "visib": "visibility, miles",
+}
 _WEEKDAYS: Final = np.array(["mon", "tue", "wed", "thu", "fri", "sat", "sun"], dtype=object)
 _COLUMNS: Final = ("carrier", "origin", "dest", "distance", "hour", "year", "month", "day", "time_hour", "arr_delay")
 SCHEMA: Final = Schema(
     label="late",
     time="time_hour",
     features=(
-        Feature(name="origin", kind="text"),
-        Feature(name="dest", kind="text"),
-        Feature(name="weekday", kind="text"),
-        Feature(name="hour", kind="number"),
-        Feature(name="distance", kind="number"),
-        *(Feature(name=name, kind="number") for name in _WEATHER),
+        Feature(name="origin", kind="text", description="airport of departure, such as EWR"),
+        Feature(name="dest", kind="text", description="airport of arrival, such as ORD"),
+        Feature(name="weekday", kind="text", description="mon to sun"),
+        Feature(name="hour", kind="number", description="scheduled hour of departure, local time, 0 to 23"),
+        Feature(name="distance", kind="number", description="miles between the two"),
+        *(Feature(name=name, kind="number", description=text) for name, text in _WEATHER.items()),
     ),
     labels=("on_time", "late"),
 )

@@ -93,7 +93,9 @@ def _schema(uri: str, content: bytes) -> Schema:
 
 
 def _feature(name: object, kind: object) -> dict[str, object]:
-    """``plan: text``, ``seats: number`` or ``usage: {vector: 7}``."""
+    """``plan: text``, ``seats: number``, ``usage: {vector: 7}`` or ``plan: {kind: text, description: …}``."""
+    if isinstance(kind, dict) and "kind" in kind:
+        return {**kind, "name": name}
     if isinstance(kind, dict) and set(kind) == {"vector"}:
         return {"name": name, "kind": "vector", "size": kind["vector"]}
     return {"name": name, "kind": kind}

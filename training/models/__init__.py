@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from roost.contracts.manifest import OutputSpec
+from roost.contracts.manifest import InputSpec, OutputSpec
 from training.examples import Examples, Schema
 
 
@@ -30,6 +30,9 @@ class Exportable:
     answer: str
     #: Signatures of TF Serving's other methods, such as ``{"classify": "tensorflow/serving/classify"}``.
     methods: Mapping[str, str] = field(default_factory=dict)
+    #: What clients may send, all inputs of ``serving_default``. Empty: it is read off the training rows
+    #: (`training.declarations`), and what is unusual is answered with a warning.
+    inputs: tuple[InputSpec, ...] = ()
 
 
 class Trainer(Protocol):

@@ -85,6 +85,20 @@ def test_the_signatures_take_the_features_by_name_one_value_a_row(manifest: Arti
     assert (output.minimum, output.maximum, output.labels) == (0, 1, ("on_time", "late"))
 
 
+def test_the_inputs_are_declared_with_what_training_saw(manifest: ArtifactManifest) -> None:
+    declared = {spec.name: spec for spec in manifest.inputs}
+
+    assert set(declared) == set(SCHEMA.names)
+    assert declared["origin"].categories == ("LGA",)
+    assert "CLT" in declared["dest"].categories
+    assert (declared["hour"].minimum, declared["hour"].required) == (pytest.approx(6, abs=3), True)
+    assert 20 < (declared["hour"].maximum or 0) < 26
+    # Weather is missing in some hours: the model takes its mean, and so it may be left out.
+    assert (declared["temp"].required, declared["temp"].nan, declared["temp"].bounds) == (False, True, "warn")
+    assert all(spec.description for spec in manifest.inputs)
+
+
+
 def test_whole_examples_are_classified_as_the_named_features_are_predicted(
     manifest: ArtifactManifest, store: ObjectStore, tmp_path: Path
 ) -> None:
