@@ -67,7 +67,7 @@ def prepare(request: RunRequest, dataset: Dataset, policy: Policy) -> Gathered:
     check_run_id(request.run_id)
     gathered = gather(dataset, policy, request.customer, request.window)
     training, _ = split(gathered.examples)
-    check(request.customer, dataset.schema(request.customer), training)
+    check(request.customer, dataset.schema(gathered.schema_of), training)
     return gathered
 
 
@@ -95,7 +95,7 @@ def _build(
     request: RunRequest, workshop: Workshop, gathered: Gathered, place: tuple[str, Path], progress: Progress
 ) -> Artifact:
     run_id, directory = place
-    schema = workshop.dataset.schema(request.customer)
+    schema = workshop.dataset.schema(gathered.schema_of)
     training, later = split(gathered.examples)
     seed = workshop.settings.seed
     configure_tensorflow(threads=workshop.settings.threads)

@@ -48,3 +48,26 @@ def test_an_empty_window_is_refused_naming_it() -> None:
     window = Window.parsed("2014-01-01:2014-02-01")
     with pytest.raises(TrainingRefused, match="0 rows from 2014-01-01 to 2014-02-01"):
         gather(TablesInMemory(TABLES, ["kin"]), policy(), "tiny", window)
+
+
+def test_a_cohorts_default_learns_from_all_who_are_listed_and_have_it() -> None:
+    listed = Policy.model_validate(
+        {
+            "rules": {"predictions": {"cohort_default": "everyone"}},
+            "cohorts": {"all": {"customers": ["big", "kin", "far"]}},
+            "customers": {"far": {"predictions": {"cohort_default": None}}},
+        }
+    )
+
+    gathered = gather(TablesInMemory(TABLES), listed, "everyone", None)
+
+    assert (gathered.scope, gathered.cohort, len(gathered.examples)) == ("cohort", ("big", "kin"), 1080)
+    assert gathered.schema_of == "big"
+    assert gather(TablesInMemory(TABLES), listed, "big", None).scope == "own"
+
+
+def test_a_default_of_nobody_is_an_unknown_customer() -> None:
+    unlisted = Policy.model_validate({"rules": {"predictions": {"cohort_default": "everyone"}}})
+
+    with pytest.raises(TrainingRefused, match="everyone has no rows"):
+        gather(TablesInMemory(TABLES), unlisted, "everyone", None)
