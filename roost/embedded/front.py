@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from roost import process, settings
+from roost.adapters.grpc_tls import ClientTls
 from roost.adapters.node_directory import DirectoryFile
 from roost.adapters.placement_file import PlacementFile
 from roost.contracts.errors import NodeUnavailable, Retryable, SettingsInvalid
@@ -64,6 +65,7 @@ class Front:
         self._socket = directory / "front.sock"
         self._rest, self._grpc = rest, grpc
         self._settings = loaded
+        self._tls = ClientTls.of(loaded.serving)
         self._clock = clock
         self._nodes = DirectoryFile(loaded.serving.directory_file)
         placement = loaded.serving.placement_file
@@ -124,6 +126,7 @@ class Front:
             admin_socket=self._socket,
             settings=self._settings.gateway,
             placement=wanted.placement,
+            tls=self._tls,
         )
 
 

@@ -16,15 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
 from roost.contracts.placement import Placement
 from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings
-from serving.gateway import filters
+from serving.gateway import filters, limits
+from serving.gateway.certificates import check_tls
 from serving.gateway.config import Address
 from serving.gateway.configuration import Configuration
 from serving.gateway.messages import Message, socket_address, typed
 from serving.gateway.table import LUA
+from serving.gateway.tls import secret_files, to_gateways, transport_socket
 
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -63,12 +66,17 @@ class FrontConfig:
     admin_socket: Path
     settings: GatewaySettings
     placement: Placement | None = None
+    #: How the nodes' gateways are asked, which speak TLS where the front does.
+    tls: ClientTls | None = None
 
     def __post_init__(self) -> None:
         Address.parse(self.rest, "front rest")
         Address.parse(self.grpc, "front grpc")
         if not self.nodes:
             raise SettingsInvalid("the front has no node to send requests to: list the pool's nodes first")
+        check_tls(self.settings)
+        if self.settings.tls_cert_file and not self.tls:
+            raise SettingsInvalid("the front asks gateways that speak TLS: set ROOST_SERVING__PREDICT_CA_FILE")
 
 
 def front(config: FrontConfig) -> Configuration:
@@ -78,6 +86,8 @@ def front(config: FrontConfig) -> Configuration:
         admin_socket=config.admin_socket,
         listeners=[_listener(config, door) for door in _DOORS],
         changing=[cluster for door in _DOORS for cluster in _clusters(config, door)],
+        more={"overload_manager": limits.overload_manager(config.settings), "layered_runtime": limits.runtime()},
+        beside=secret_files(config.settings, config.admin_socket.parent),
     )
 
 
@@ -89,16 +99,17 @@ def _listener(config: FrontConfig, door: str) -> Message:
         "server_name": "roost",
         "route_config": _routes(config, door),
         "http_filters": [filters.networks(config.settings), *_placing(config, door), filters.router()],
-        "common_http_protocol_options": {"idle_timeout": "300s"},
-        "request_headers_timeout": "10s",
-        "use_remote_address": True,
+        **limits.http_limits(),
+        **filters.who_asks(config.settings),
         "preserve_external_request_id": True,
     }
     if door == "rest":
         manager["local_reply_config"] = {"body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}}
-    chain = {
+    chain: Message = {
         "filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": typed(_MANAGER, manager)}]
     }
+    if tls := transport_socket(config.settings, config.admin_socket.parent, door):
+        chain |= {"transport_socket": tls, "transport_socket_connect_timeout": "10s"}
     return {
         "name": door,
         "address": socket_address(where.host, where.port),
@@ -137,7 +148,7 @@ def _routes(config: FrontConfig, door: str) -> Message:
     if placement is None:
         route["route"] = {**action, "cluster": door}
     else:
-        context = {"api": door, "otherwise": _cluster_name(door, placement.otherwise)}
+        context: Message = {"api": door, "otherwise": _cluster_name(door, placement.otherwise)}
         route["route"] = {**action, "cluster_header": _POOL_HEADER}
         route["request_headers_to_remove"] = [_POOL_HEADER]
         route["typed_per_filter_config"] = filters.model_spec_context(context)
@@ -148,11 +159,21 @@ def _routes(config: FrontConfig, door: str) -> Message:
 
 def _clusters(config: FrontConfig, door: str) -> list[Message]:
     if config.placement is None:
-        return [_cluster(door, config.nodes, door)]
-    return [
+        return [_secured(config, _cluster(door, config.nodes, door), door)]
+    clusters = [
         _cluster(_cluster_name(door, pool), [node for node in config.nodes if node.pool == pool], door)
         for pool in config.placement.pools
     ]
+    return [_secured(config, each, door) for each in clusters]
+
+
+def _secured(config: FrontConfig, cluster: Message, door: str) -> Message:
+    """The cluster, asked by TLS where gateways speak it. Their nodes' control ports, which say who is ready, do not."""
+    if not config.tls:
+        return cluster
+    addresses = [node.rest if door == "rest" else node.grpc for node in config.nodes]
+    health: Message = {**_HEALTH, "http_health_check": {"path": "/readyz"}}
+    return {**cluster, **to_gateways(config.tls, [Address.parse(each, door).host for each in addresses], health)}
 
 
 def _cluster_name(door: str, pool: str) -> str:

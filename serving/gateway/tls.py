@@ -7,11 +7,14 @@ file beside it, which names the certificate's files and the directory to watch.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from roost.adapters.grpc_tls import ClientTls
 from roost.settings import GatewaySettings
 from serving.gateway.messages import Message, typed
 
+_PLAIN = "type.googleapis.com/envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 _TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 #: Of the newest protocol first; REST clients may choose, gRPC clients speak only h2.
 _PROTOCOLS = {"rest": ["h2", "http/1.1"], "grpc": ["h2"]}
@@ -54,6 +57,30 @@ def secret_files(settings: GatewaySettings, directory: Path) -> dict[Path, str]:
         }
         found[_file(directory, "clients")] = _document("clients", {"validation_context": trust})
     return found
+
+
+def to_gateways(tls: ClientTls, hosts: Sequence[str], health: Message) -> Message:
+    """Fields of a cluster of gateways that speak TLS, at these addresses. Its health check goes elsewhere, plainly."""
+    names = (
+        [{"san_type": "DNS", "matcher": {"exact": tls.name}}]
+        if tls.name
+        else [{"san_type": "IP_ADDRESS", "matcher": {"exact": host}} for host in sorted(set(hosts))]
+    )
+    trust = {"trusted_ca": {"filename": str(tls.ca_file.absolute())}, "match_typed_subject_alt_names": names}
+    common: Message = {"validation_context": trust}
+    if tls.cert_file and tls.key_file:
+        pair = {"certificate_chain": tls.cert_file, "private_key": tls.key_file}
+        common["tls_certificates"] = [{name: {"filename": str(file.absolute())} for name, file in pair.items()}]
+    content: Message = {"common_tls_context": common, **({"sni": tls.name} if tls.name else {})}
+    plain = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": typed(_PLAIN, {})}
+    return {
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": typed(f"{_TLS}.UpstreamTlsContext", content),
+        },
+        "transport_socket_matches": [{"name": "health", "match": {"health": True}, "transport_socket": plain}],
+        "health_checks": [{**health, "transport_socket_match_criteria": {"health": True}}],
+    }
 
 
 def _secret(directory: Path, name: str) -> Message:

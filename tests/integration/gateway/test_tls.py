@@ -6,11 +6,12 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -22,11 +23,19 @@ from roost.adapters.grpc_tls import ClientTls
 from roost.adapters.tf_messages import predict_pb2
 from roost.adapters.tf_serving import TfServingPredictor
 from roost.contracts.errors import ModelServerUnavailable, Permanent, SettingsInvalid
+from roost.ports.clock import SystemClock
+from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings, ServingSettings
+from serving.gateway import binary
+from serving.gateway.admin import GatewayAdmin
+from serving.gateway.front import FrontConfig, front
+from serving.gateway.live import LiveFiles
 from serving.gateway.render import render
 from tests.integration.gateway.authorities import Authority, Pair
+from tests.integration.gateway.replica import Replica
 from tests.integration.gateway.running import Running, configured, running
 from tests.integration.gateway.stand_in import StandIn
+from tests.parts import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -227,6 +236,51 @@ def test_the_deployers_client_follows_its_own_certificate_when_it_is_replaced(mu
         assert outcome() == "answered"
     finally:
         predictor.close()
+
+
+def test_a_front_speaks_tls_to_clients_and_to_the_gateways_behind_it(mutual: Secured, tmp_path: Path):
+    """Readiness is asked of the nodes' control ports, which speak plainly."""
+    files = {name: tmp_path / name for name in ("ca.pem", "front.pem", "front.key")}
+    files["ca.pem"].write_bytes(mutual.servers.certificate)
+    mutual.clients.pair("front").write(files["front.pem"], files["front.key"])
+    replica = Replica("node-1")
+    config = FrontConfig(
+        rest=f"127.0.0.1:{free_port()}",
+        grpc=f"127.0.0.1:{free_port()}",
+        nodes=[replace(replica.address, rest=mutual.gateway.config.rest, grpc=mutual.gateway.config.grpc)],
+        admin_socket=tmp_path / "admin.sock",
+        settings=GatewaySettings(tls_cert_file=mutual.certificate, tls_key_file=mutual.key),
+        tls=ClientTls(ca_file=files["ca.pem"], cert_file=files["front.pem"], key_file=files["front.key"]),
+    )
+    before = replace(mutual.gateway, config=replace(mutual.gateway.config, rest=config.rest, grpc=config.grpc))
+    seen_there = replace(mutual, gateway=before)
+    file = LiveFiles(tmp_path / "live", GatewayAdmin(config.admin_socket), SystemClock()).start(front(config))
+    binary.validate(file)
+    with subprocess.Popen(binary.command(binary.find_envoy("auto"), file), stderr=subprocess.DEVNULL) as process:
+        try:
+            _await(lambda: _asked_or_none(seen_there, tmp_path) == 200)
+            assert asked_by_grpc(seen_there, None) == "OK"
+        finally:
+            process.terminate()
+            process.wait(10)
+            replica.close()
+
+
+def test_a_front_that_trusts_nobody_behind_it_does_not_start(mutual: Secured, tmp_path: Path):
+    settings = GatewaySettings(tls_cert_file=mutual.certificate, tls_key_file=mutual.key)
+    node = NodeAddress(node="n", pool="p", control="127.0.0.1:1", rest="127.0.0.1:2", grpc="127.0.0.1:3")
+
+    with pytest.raises(SettingsInvalid, match="ROOST_SERVING__PREDICT_CA_FILE"):
+        FrontConfig(
+            rest="127.0.0.1:4", grpc="127.0.0.1:5", nodes=[node], admin_socket=tmp_path / "a.sock", settings=settings
+        )
+
+
+def _asked_or_none(secured: Secured, directory: Path) -> int | None:
+    try:
+        return asked_by_rest(secured, None, directory)
+    except httpx.TransportError:
+        return None
 
 
 @pytest.mark.parametrize(
