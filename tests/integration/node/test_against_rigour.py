@@ -1,0 +1,94 @@
+"""A node whose model server has every hazard of the official one: slow ticks, polls that stall, reloads that hang."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from roost.contracts.acks import VersionState
+from tests.integration.node.world import RunningNode, Shelf, eventually
+
+pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
+
+ONE = {"ua.default": ([1], {"stable": 1})}
+TWO = {"ua.default": ([1, 2], {"stable": 2, "previous": 1})}
+
+
+@pytest.fixture
+def rigorous_node(make_node: Callable[..., RunningNode], tmp_path: Path) -> RunningNode:
+    """A node whose model server's program is the drop-in one with all its switches."""
+    program = tmp_path / "rigorous-model-server"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m serving.model_server --rigour=all "$@"\n')
+    program.chmod(0o755)
+    return make_node(ROOST_SERVING__MODEL_SERVER=str(program), ROOST_SERVING__RELOAD_DEADLINE_SECONDS="4")
+
+
+def serving(shelf: Shelf, node: RunningNode) -> None:
+    shelf.put("ua.default", 1, "one")
+    shelf.put("ua.default", 2, "two")
+    shelf.put("aa.default", 1, "three")
+    shelf.put("aa.default", 2, "three")
+    shelf.desire(ONE)
+    node.start()
+    node.await_ready()
+
+
+def test_a_new_version_of_a_known_name_is_proved_only_when_it_is_really_loaded(
+    shelf: Shelf, rigorous_node: RunningNode
+):
+    def garble(directory: Path) -> None:
+        (directory / "saved_model.pb").write_bytes(b"this is no SavedModel")
+
+    node = rigorous_node
+    serving(shelf, node)
+    shelf.put("ua.default", 3, "three", change=garble)
+    # The reload says OK at once, for both: the one loads up to a second later, the other never.
+    state = node.settle(shelf.desire(TWO))
+    assert state.serves("ua.default", 2)
+    assert (node.answer("ua.default", 2), node.answer("ua.default")) == (2.0, 2.0)
+    state = node.settle(shelf.desire({"ua.default": ([2, 3], {"stable": 2, "previous": 2})}))
+    assert not state.converged
+    assert state.model("ua.default").state_of(3).state is VersionState.FAILED
+    assert node.answer("ua.default") == 2.0
+    assert state.restarts == 0
+
+
+def test_a_reload_that_hangs_on_a_missing_path_leads_to_one_replacement_and_the_node_goes_on(
+    shelf: Shelf, rigorous_node: RunningNode
+):
+    node = rigorous_node
+    serving(shelf, node)
+    before = node.state().model_server_pid
+    # What serves by this path goes on; but no look at the disk gets past it, and the reload waits without limit.
+    shutil.rmtree(node.root / "cache" / "ua.default")
+    node.settle(shelf.desire(ONE | {"aa.default": ([1], {"stable": 1})}))
+    node.await_ready()
+    assert node.state().model_server_pid != before
+    assert node.state().serves("ua.default", 1)
+    # The model that came while it hung bears the blame, for the server does not say which path it waits for.
+    state = node.settle(shelf.desire(ONE | {"aa.default": ([2], {"stable": 2})}))
+    assert state.serves("aa.default", 2)
+    assert (node.answer("ua.default"), node.answer("aa.default")) == (1.0, 3.0)
+    assert node.state().restarts == 1
+
+
+def test_one_bad_model_in_the_boot_config_does_not_take_the_node_down(shelf: Shelf, rigorous_node: RunningNode):
+    node = rigorous_node
+    serving(shelf, node)
+    node.settle(shelf.desire(ONE | {"aa.default": ([1], {"stable": 1})}))
+    (node.root / "cache" / "aa.default" / "1" / "saved_model.pb").write_bytes(b"rotten")
+    # A start with it in the file ends with exit code 255, whatever else is in it.
+    os.kill(node.state().model_server_pid, signal.SIGKILL)
+    eventually(lambda: not node.ready(), "the node is not ready without its server", 5)
+    node.await_ready()
+    assert node.answer("ua.default") == 1.0
+    eventually(lambda: node.state().settled, "it is told what became of the bad one", 60)
+    state = node.state()
+    assert state.serves("ua.default", 1)
+    assert state.serves("aa.default", 1) or state.model("aa.default").state_of(1).state is VersionState.FAILED
