@@ -54,10 +54,12 @@ class CanaryPool:
             Conflict: somebody else wrote the desired state first.
         """
         self._collect()
-        query = RolloutQuery(phases=frozenset({Phase.CANARY}), limit=10_000)
-        rollouts = self._parts.ledger.rollouts(query)
+        query = RolloutQuery(phases=frozenset({Phase.CANARY, Phase.PROMOTING}), limit=10_000)
+        here = self._parts.ledger.rollouts(query)
+        rollouts = [row for row in here if row.phase is Phase.CANARY]
         state = self._desired.current()
-        changes = _changes(state, rollouts)
+        # What passed stays until it is live: its unloading would compete with the loads and the flip that it waits for.
+        changes = _changes(state, rollouts, passed=frozenset(row.id for row in here) - {row.id for row in rollouts})
         pause = self._desired.wait_seconds(spare=not any(isinstance(one, Isolate) for one in changes))
         if changes and pause == 0:
             names = ", ".join(sorted({one.name for one in changes})[:3])
@@ -131,10 +133,11 @@ class CanaryPool:
         return Pace(wait_seconds=_PAUSE) if told_nothing else AT_ONCE
 
 
-def _changes(state: DesiredState, rollouts: Sequence[Rollout]) -> list[Change]:
-    """What brings the pool to exactly these candidates."""
+def _changes(state: DesiredState, rollouts: Sequence[Rollout], passed: frozenset[str]) -> list[Change]:
+    """What brings the pool to exactly these candidates, and those of the rollouts `passed` that it has."""
     wanted = {row.name: DesiredVersion(version=row.version, digest=row.digest, rollout_id=row.id) for row in rollouts}
     listed = {model.name: model.versions for model in state.models}
-    gone = [Remove(name=name) for name in listed if name not in wanted]
+    stay = {name for name, versions in listed.items() if any(one.rollout_id in passed for one in versions)}
+    gone = [Remove(name=name) for name in listed if name not in wanted and name not in stay]
     came = [Isolate(name=name, version=one) for name, one in wanted.items() if listed.get(name) != (one,)]
     return [*gone, *came]

@@ -232,6 +232,20 @@ def test_a_write_whose_response_was_lost_is_found_and_not_repeated(world: World)
     assert world.desired().generation == 2
 
 
+def test_the_canary_keeps_what_passed_until_it_is_live(world: World) -> None:
+    rollout_id = world.receive(world.stage())
+    while world.worker.step():
+        pass
+    while world.rollout(rollout_id).phase is not Phase.PROMOTING:
+        world.pace(world.canary_pool.step)
+    world.clock.advance(5)
+    world.pace(world.canary_pool.step)
+    assert [model.name for model in world.desired("canary").models] == ["ua.default"]
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+    assert not world.desired("canary").models
+
+
 def test_a_deployer_killed_between_any_two_steps_goes_on_where_it_was() -> None:
     for kill_after in range(1, 12):
         world = World()
