@@ -18,7 +18,11 @@ def why(state: NodeState, generation: int, policy: RestartPolicy, *, always: boo
     if not state.converged and state.settled:
         return f"it does not serve generation {generation}"
     if state.leaked_bytes is not None and state.leaked_bytes > policy.leaked_mb * _MIB:
-        return f"it leaked {state.leaked_bytes / _MIB:.0f} MB, more than {policy.leaked_mb:g} MB"
+        leaked, resident = state.leaked_bytes / _MIB, (state.memory_bytes or 0) / _MIB
+        return (
+            f"unloading left {leaked:.0f} MB of its model server's {resident:.0f} MB behind, "
+            f"more than {policy.leaked_mb:g} MB: no reload gives them back, a fresh one does"
+        )
     if always or policy.when is RestartWhen.ALWAYS:
         return "every node is restarted"
     return None

@@ -7,6 +7,8 @@ from pathlib import Path
 
 #: Name of the directory to what the model multiplies its input by.
 FACTORS = {"one": 1.0, "two": 2.0, "three": 3.0, "nan": float("nan")}
+#: What the model ``heavy`` carries in a variable.
+BALLAST_BYTES = 48 * 2**20
 
 
 def main(root: Path) -> None:
@@ -22,8 +24,17 @@ def main(root: Path) -> None:
         def scale(self, x: object) -> dict[str, object]:
             return {"y": x * self.factor}
 
-    for name, factor in FACTORS.items():
-        module = Scale(factor)
+    class Heavy(Scale):
+        def __init__(self) -> None:
+            super().__init__(1.0)
+            self.ballast = tf.Variable(tf.zeros([BALLAST_BYTES // 4]))
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def scale(self, x: object) -> dict[str, object]:
+            return {"y": x * self.factor + tf.gather(self.ballast, [0])}
+
+    modules = {name: Scale(factor) for name, factor in FACTORS.items()} | {"heavy": Heavy()}
+    for name, module in modules.items():
         tf.saved_model.save(module, str(root / name), signatures={"serving_default": module.scale})
 
 

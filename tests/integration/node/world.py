@@ -21,8 +21,8 @@ from pydantic import SecretStr
 
 from roost.adapters.node_control import HttpNodeControl
 from roost.adapters.tf_serving import TfServingPredictor
-from roost.contracts.acks import NodeState
-from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.acks import NodeChange, NodeState
+from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion, LoadingOrder
 from roost.contracts.errors import NodeUnavailable
 from roost.contracts.ids import desired_object, split_served_name, version_prefix
 from roost.contracts.manifest import (
@@ -110,12 +110,19 @@ class Shelf:
         self.store.write(prefix + MANIFEST_NAME, manifest.encoded(), if_generation=0)
         self._digests[name, version] = manifest.digest
 
-    def desire(self, models: dict[str, tuple[list[int], dict[str, int]]], *, generation: int | None = None) -> int:
+    def desire(
+        self,
+        models: dict[str, tuple[list[int], dict[str, int]]],
+        *,
+        generation: int | None = None,
+        loading: LoadingOrder = LoadingOrder.LOAD_FIRST,
+    ) -> int:
         """Write the next generation: served name to versions and labels. Returns it."""
         self._generation = generation if generation is not None else self._generation + 1
         state = DesiredState(
             pool=self.pool,
             generation=self._generation,
+            loading=loading,
             models=tuple(
                 DesiredModel(name=name, versions=tuple(self._version(name, v) for v in versions), labels=labels)
                 for name, (versions, labels) in sorted(models.items())
@@ -134,8 +141,9 @@ class Shelf:
 class RunningNode:
     """The node's process, and clients of its ports."""
 
-    def __init__(self, state_dir: Path, endpoint: str, bucket: str, **settings: str) -> None:
-        self.root = state_dir / "nodes" / "node-1"
+    def __init__(self, state_dir: Path, endpoint: str, bucket: str, *, name: str = "node-1", **settings: str) -> None:
+        self.name = name
+        self.root = state_dir / "nodes" / name
         self._env = {
             **os.environ,
             "ROOST_STATE_DIR": str(state_dir),
@@ -146,11 +154,11 @@ class RunningNode:
             "ROOST_SERVING__POLL_SECONDS": "2",
             **settings,
         }
-        self._log = state_dir / "node.log"
+        self._log = state_dir / f"{name}.log"
         self.control = HttpNodeControl(SecretStr(TOKEN))
         self.predictor = TfServingPredictor()
         self.process: subprocess.Popen[bytes] | None = None
-        self.address = NodeAddress(node="node-1", pool="default", control="", rest="", grpc="")
+        self.address = NodeAddress(node=name, pool="default", control="", rest="", grpc="")
 
     def start(self, *arguments: str, pool: str = "default") -> None:
         """Start it, and wait until it answers."""
@@ -164,7 +172,7 @@ class RunningNode:
     def spawn(self, *arguments: str, pool: str = "default") -> subprocess.Popen[bytes]:
         """Start it."""
         (self.root / "addresses.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "roost", "node", "--pool", pool, "--name", "node-1", *arguments]
+        command = [sys.executable, "-m", "roost", "node", "--pool", pool, "--name", self.name, *arguments]
         with self._log.open("ab") as output:
             self.process = subprocess.Popen(command, env=self._env, stdout=output, stderr=output)
         return self.process
@@ -177,6 +185,19 @@ class RunningNode:
     def state(self) -> NodeState:
         """Its answer now."""
         return self.control.state(self.address, deadline=5)
+
+    def changes(self, after: int = -1) -> list[NodeChange]:
+        """What it says has changed."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"http://{self.address.control}/changes"
+        answer = httpx.get(url, params={"after": after}, headers=headers, trust_env=False)
+        return [NodeChange.model_validate(change) for change in answer.json()]
+
+    def metric(self, name: str) -> float:
+        """One of its metrics, with its labels as they are written; 0 where it is not there."""
+        text = httpx.get(f"http://{self.address.control}/metrics", trust_env=False).text
+        lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+        return float(lines.get(name, 0))
 
     def settle(self, generation: int, *, nudge: bool = True, seconds: float = START_SECONDS) -> NodeState:
         """Have the generation settled."""

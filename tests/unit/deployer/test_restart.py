@@ -65,8 +65,11 @@ def test_a_node_behind_the_generation_is_the_only_one_restarted(world: World) ->
 def test_a_leaking_node_is_restarted_first_and_says_why() -> None:
     from deployer.restart.choice import why
 
-    state = World().states()[0].model_copy(update={"leaked_bytes": 2 * 2**30})
-    assert why(state, 0, RestartPolicy(), always=False) == "it leaked 2048 MB, more than 1024 MB"
+    state = World().states()[0].model_copy(update={"leaked_bytes": 2 * 2**30, "memory_bytes": 5 * 2**30})
+    assert why(state, 0, RestartPolicy(), always=False) == (
+        "unloading left 2048 MB of its model server's 5120 MB behind, more than 1024 MB: "
+        "no reload gives them back, a fresh one does"
+    )
     assert why(state, 5, RestartPolicy(), always=False) == "it is at generation 0, behind 5"
 
 
