@@ -1,4 +1,7 @@
-"""Sanity: NaN, Inf, out of the declared range, or the same answer whatever is asked."""
+"""Sanity: NaN, Inf, out of the declared range, or the same answer whatever is asked.
+
+Asked are the artifact's own requests, labelled rows, and what the customer lately asked of the live version.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from deployer.checks.subject import CanarySubject, inputs_digest
-from deployer.checks.tensors import CannotAsk, golden_inputs, holdout_inputs, rows_of
+from deployer.checks.tensors import CannotAsk, dtype_of, golden_inputs, holdout_inputs, rows_of
 from roost.contracts.errors import ModelServerUnavailable, Permanent
 from roost.contracts.manifest import GoldenCase, HoldoutRow, OutputSpec
 from roost.contracts.verdict import CheckResult, Outcome
@@ -33,7 +36,8 @@ class SanityCheck:
         """FAIL on the first answer that no sane model gives; INCONCLUSIVE with too few different rows."""
         rows = list(subject.holdout)[:_ROWS]
         try:
-            answered = list(_ask_all(subject, rows))
+            recorded = _complete(subject)
+            answered = list(_ask_all(subject, rows, recorded))
         except CannotAsk as error:
             return self._says(Outcome.INCONCLUSIVE, f"A recorded request cannot be sent: {error}.")
         except ModelServerUnavailable as error:
@@ -41,7 +45,7 @@ class SanityCheck:
         except Permanent as error:
             return self._says(Outcome.FAIL, f"The model refuses a recorded request: {error}.")
         asked: list[GoldenCase | HoldoutRow] = [*subject.golden, *rows]
-        return self._judged(subject, answered).model_copy(update={"inputs_digest": inputs_digest(asked)})
+        return self._judged(subject, answered).model_copy(update={"inputs_digest": inputs_digest(asked, recorded)})
 
     def _judged(self, subject: CanarySubject, answered: Sequence[Answered]) -> CheckResult:
         distinct = len({row for inputs, _ in answered for row in rows_of(inputs)})
@@ -68,7 +72,16 @@ class SanityCheck:
         return CheckResult(check=self.name, outcome=outcome, sentence=sentence, n=rows)
 
 
-def _ask_all(subject: CanarySubject, rows: Sequence[HoldoutRow]) -> Iterator[Answered]:
+def _complete(subject: CanarySubject) -> list[Tensors]:
+    """The customer's requests that have every input of the candidate, in its type."""
+    default = subject.manifest.signature(_SIGNATURE)
+    if default is None or not subject.recorded:
+        return []
+    wanted = {spec.name: dtype_of(spec.dtype) for spec in default.inputs}
+    return [inputs for inputs in subject.recorded if {name: found.dtype for name, found in inputs.items()} == wanted]
+
+
+def _ask_all(subject: CanarySubject, rows: Sequence[HoldoutRow], recorded: Sequence[Tensors]) -> Iterator[Answered]:
     for case in subject.golden:
         declared = subject.manifest.signature(case.signature)
         if declared is None:
@@ -78,6 +91,8 @@ def _ask_all(subject: CanarySubject, rows: Sequence[HoldoutRow]) -> Iterator[Ans
     default = subject.manifest.signature(_SIGNATURE)
     if rows and default is not None:
         inputs = holdout_inputs(rows, default)
+        yield inputs, subject.ask(inputs, _SIGNATURE)
+    for inputs in recorded:
         yield inputs, subject.ask(inputs, _SIGNATURE)
 
 

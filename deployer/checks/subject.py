@@ -32,6 +32,8 @@ class CanarySubject:
     bounds: CheckPolicy
     #: Manifest of the live version. None for a first model.
     live: ArtifactManifest | None = None
+    #: What the customer really asked, newest first; fields that the policy drops are missing.
+    recorded: Sequence[Tensors] = ()
 
 
 class CanaryCheck(Protocol):
@@ -45,9 +47,12 @@ class CanaryCheck(Protocol):
         """Measure. What cannot be measured is INCONCLUSIVE, never PASS."""
 
 
-def inputs_digest(parts: Sequence[GoldenCase | HoldoutRow]) -> str:
+def inputs_digest(parts: Sequence[GoldenCase | HoldoutRow], recorded: Sequence[Tensors] = ()) -> str:
     """``sha256:`` of what was asked, so that a verdict can be repeated."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.model_dump_json().encode() + b"\n")
+    for inputs in recorded:
+        for name in sorted(inputs):
+            digest.update(f"{name} {inputs[name].dtype} {inputs[name].tolist()!r}\n".encode())
     return "sha256:" + digest.hexdigest()

@@ -21,6 +21,7 @@ from deployer.rollout.outcome import Later, Moved, Outcome
 from deployer.rollout.parts import Parts
 from deployer.rollout.store import read_manifest
 from deployer.rollout.vet import live_manifest
+from roost.adapters.recordings import StoredRecordings
 from roost.contracts.acks import NodeVersion
 from roost.contracts.errors import ArtifactInvalid, ModelServerUnavailable, NotFound
 from roost.contracts.ids import version_prefix
@@ -33,6 +34,8 @@ from roost.telemetry import metrics
 
 #: One prediction of a check may take so many seconds.
 _PREDICT_SECONDS = 10.0
+#: Recorded requests that a canary is asked at most.
+_RECORDED = 32
 #: A candidate whose place is taken looks again so often, unless it is woken.
 _RETRY_SECONDS = 2.0
 
@@ -130,6 +133,7 @@ class CanaryJudge:
         golden = read(self._rows, prefix + GOLDEN_NAME, GoldenCase)
         holdout = read(self._rows, prefix + HOLDOUT_NAME, HoldoutRow)
         live = read(live_manifest, self._parts, rollout)
+        recorded = read(self._recorded, rollout)
         return CanarySubject(
             manifest=manifest.result()[1],
             version=rollout.version,
@@ -139,6 +143,7 @@ class CanaryJudge:
             ask=self._ask(rollout, candidate.address),
             bounds=self._parts.rules(rollout).checks,
             live=live.result(),
+            recorded=recorded.result(),
         )
 
     def _ask(self, rollout: Rollout, address: NodeAddress | None) -> Ask:
@@ -155,6 +160,13 @@ class CanaryJudge:
             )
 
         return ask
+
+    def _recorded(self, rollout: Rollout) -> tuple[Tensors, ...]:
+        """The customer's newest recorded requests; none, and no look at the store, where nothing is recorded."""
+        if self._parts.rules(rollout).taps.rate == 0:
+            return ()
+        recordings = StoredRecordings(self._parts.store, self._parts.clock)
+        return tuple(request.inputs for request in recordings.newest(rollout.name, _RECORDED))
 
     def _rows(self, name: str, kind: type[Row]) -> tuple[Row, ...]:
         """Recorded lines; none where the artifact has no such file or it cannot be read: then nothing is measured."""

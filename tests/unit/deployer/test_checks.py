@@ -11,6 +11,7 @@ import pytest
 
 from deployer.checks import registry
 from deployer.checks.registry import REGISTRY
+from deployer.checks.sanity import SanityCheck
 from deployer.checks.subject import CanaryCheck, CanarySubject
 from deployer.checks.tensors import rows_of
 from roost.contracts.acks import NodeVersion, VersionState
@@ -323,3 +324,28 @@ def test_a_column_is_given_the_shape_that_the_signature_declares() -> None:
 
     run("sanity", golden=[], ask=ask)
     assert asked == [(30, 1)]
+
+
+def recorded(score: float, **change: Any) -> Tensors:
+    inputs = {"x": np.array([score], np.float32), "who": np.array([[b"ann"]], object), **change}
+    return {name: values for name, values in inputs.items() if values is not None}
+
+
+def test_sanity_asks_what_the_customer_really_asked() -> None:
+    def nan_above_half(inputs: Tensors) -> Any:
+        return np.where(np.asarray(inputs["x"]) > 0.99, np.nan, 0.5).astype(np.float32)[:, None]
+
+    sane, insane = subject(), subject(recorded=[recorded(0.999)], ask=answering(score=nan_above_half))
+
+    assert SanityCheck().run(insane).sentence == "Output 'score' answers NaN."
+    assert SanityCheck().run(subject(recorded=[recorded(0.7)])).n == (SanityCheck().run(sane).n or 0) + 1
+    assert SanityCheck().run(subject(recorded=[recorded(0.7)])).inputs_digest != SanityCheck().run(sane).inputs_digest
+
+
+@pytest.mark.parametrize(
+    "lacking", [{"who": None}, {"x": np.array([1], np.int64)}, {"more": np.array([1.0], np.float32)}]
+)
+def test_a_recorded_request_that_does_not_fit_the_candidate_is_not_asked(lacking: dict[str, Any]) -> None:
+    check = SanityCheck()
+
+    assert check.run(subject(recorded=[recorded(0.7, **lacking)])) == check.run(subject())
