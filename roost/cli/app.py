@@ -28,6 +28,7 @@ MODULES: Final = (
     "roost.cli.bus",
     "roost.cli.database",
     "roost.cli.inspect",
+    "roost.cli.doctor",
     "roost.cli.processes",
     "roost.cli.tokens",
     "roost.cli.demo",

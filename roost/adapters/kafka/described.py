@@ -1,0 +1,31 @@
+"""How topics are now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from kafka.admin import ConfigResource, ConfigResourceType
+
+from roost.adapters.kafka.admin import admin_client
+from roost.contracts.events import Topic
+from roost.ports.event_bus import TopicSpec
+from roost.settings import KafkaSettings
+
+
+def described(settings: KafkaSettings, names: Sequence[Topic]) -> Mapping[str, TopicSpec]:
+    """Those of the topics that are there, by name, as they are. Raises `BrokerUnavailable`."""
+    with admin_client(settings) as client:
+        found = client.describe_topics([name.value for name in names])
+        there = {one["name"]: one["partitions"] for one in found if not one["error_code"]}
+        asked = [ConfigResource(ConfigResourceType.TOPIC, name, None) for name in there]
+        configs = client.describe_configs(asked, config_filter="all")["topic"] if asked else {}
+    return {
+        name: TopicSpec(
+            name=Topic(name),
+            partitions=len(partitions),
+            # Of the partition that has the fewest: that one is lost first.
+            replication=min((len(one.get("replica_nodes") or ()) for one in partitions), default=0),
+            retention_ms=int(configs[name].get("retention.ms", {}).get("value") or -1),
+        )
+        for name, partitions in there.items()
+    }

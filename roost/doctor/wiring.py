@@ -1,0 +1,149 @@
+"""Puts the checks together: the one place where the doctor meets the adapters, imported only when they are asked."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Final
+
+import httpx
+
+from roost import policy_file
+from roost.contracts.errors import StorageUnavailable, WorkflowUnavailable
+from roost.doctor import dependencies, safety
+from roost.doctor.findings import Check, Finding, well, wrong
+from roost.ports.clock import SystemClock
+from roost.ports.event_bus import topics
+from roost.ports.object_store import ObjectStore
+from roost.settings import Settings
+
+_GOOGLE: Final = "https://storage.googleapis.com"
+_SECONDS: Final = 5.0
+
+
+def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
+    """All of them. With `probe` an object is written and deleted."""
+    pools = (settings.serving.pool, settings.serving.canary_pool)
+
+    def store() -> ObjectStore:
+        from roost.adapters.gcs import open_store
+
+        # Somebody waits for the answer: a store that is away is found away in seconds.
+        patient = settings.storage.model_copy(update={"deadline_seconds": _SECONDS})
+        return open_store(patient)
+
+    def nodes(pool: str) -> Callable[[], Sequence[Finding]]:
+        return lambda: _nodes(settings, store(), pool)
+
+    clock = SystemClock()
+    endpoint = settings.storage.endpoint or _GOOGLE
+    return (
+        Check(about="settings", look=lambda: safety.settings_are_safe(settings), remedy=""),
+        Check(about="policy", look=lambda: _policy(settings), remedy="`roost policy check FILE` names the line"),
+        Check(
+            about="database",
+            look=lambda: _schema(settings),
+            remedy="is PostgreSQL up, and is ROOST_DATABASE__URL right?",
+        ),
+        Check(
+            about="kafka",
+            look=lambda: _topics(settings),
+            remedy="is the broker up, and are ROOST_KAFKA__BOOTSTRAP, _SECURITY_PROTOCOL and _SASL_MECHANISM its own?",
+        ),
+        Check(
+            about="storage",
+            look=lambda: dependencies.storage(store(), pools, probe=probe, clock=clock),
+            remedy="is ROOST_STORAGE__BUCKET in ROOST_STORAGE__PROJECT, and has this account a role on it?",
+        ),
+        Check(
+            about="clock",
+            look=lambda: dependencies.clock_against("the object store", lambda: _date(endpoint), clock),
+            remedy=f"without {endpoint} there is no clock to compare with",
+        ),
+        Check(
+            about="airflow",
+            look=lambda: _airflow(settings),
+            remedy="docs/runbooks/airflow-down.md; are ROOST_AIRFLOW__URL, _USERNAME and _PASSWORD right?",
+        ),
+        *(
+            Check(about=f"pool {pool}", look=nodes(pool), remedy="docs/runbooks/node-behind.md")
+            for pool in dict.fromkeys(pools)
+        ),
+    )
+
+
+def examine(found: Sequence[Check]) -> Sequence[Finding]:
+    """All findings, in the order of the checks, which run side by side."""
+    with ThreadPoolExecutor(len(found), thread_name_prefix="doctor") as threads:
+        return [finding for one in threads.map(Check.run, found) for finding in one]
+
+
+def _policy(settings: Settings) -> Sequence[Finding]:
+    file = settings.deployer.policy_file
+    policy_file.read(file)
+    return (well("policy", f"{file} is valid" if file else "the default"),)
+
+
+def _schema(settings: Settings) -> Sequence[Finding]:
+    from roost.adapters.postgres import migrate
+
+    return dependencies.schema(migrate.current(settings.database), migrate.head())
+
+
+def _topics(settings: Settings) -> Sequence[Finding]:
+    from roost.adapters.kafka.described import described
+
+    kafka = settings.kafka
+    wanted = topics(partitions=kafka.partitions, replication=kafka.replication)
+    return dependencies.topics(wanted, described(kafka, [spec.name for spec in wanted]))
+
+
+def _nodes(settings: Settings, store: ObjectStore, pool: str) -> Sequence[Finding]:
+    from roost.adapters.node_control import HttpNodeControl
+    from roost.adapters.node_directory import open_directory
+
+    control = HttpNodeControl(settings.serving.control_token)
+    try:
+        return dependencies.nodes(open_directory(settings.serving), control, store, pool)
+    finally:
+        control.close()
+
+
+def _date(url: str) -> datetime:
+    """What the server's clock says, halfway through the call. Raises `StorageUnavailable`."""
+    began = time.monotonic()
+    try:
+        answer = httpx.get(url, timeout=_SECONDS)
+    except httpx.HTTPError as error:
+        raise StorageUnavailable(f"{url} does not answer: {error!r}") from error
+    said = answer.headers.get("date")
+    if said is None:
+        raise StorageUnavailable(f"{url} answers without a Date header")
+    return email.utils.parsedate_to_datetime(said) + timedelta(seconds=(time.monotonic() - began) / 2)
+
+
+def _airflow(settings: Settings) -> Sequence[Finding]:
+    from roost.adapters.airflow import open_workflow
+
+    url = f"{settings.airflow.url.rstrip('/')}/api/v2/monitor/health"
+    try:
+        parts = httpx.get(url, timeout=_SECONDS).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        raise WorkflowUnavailable(f"Airflow at {settings.airflow.url} does not say how it is: {error!r}") from error
+    ill = [
+        name
+        for name in ("metadatabase", "scheduler", "dag_processor")
+        if (parts.get(name) or {}).get("status") != "healthy"
+    ]
+    if ill:
+        return (wrong("airflow", f"it answers, and is ill: {', '.join(ill)}", "docs/runbooks/airflow-down.md"),)
+    workflow = open_workflow(settings.airflow)
+    try:
+        # A run that there is not: asking for it takes the login and the right to look at runs.
+        workflow.run("train_customer_model", "roost-doctor")
+    finally:
+        workflow.close()
+    return (well("airflow", "it answers, its scheduler beats, and the login is good"),)
