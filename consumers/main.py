@@ -9,6 +9,7 @@ from functools import partial
 
 from consumers import models, onboarding, signups
 from consumers.loop import Handler, Loop, Parts
+from consumers.training_failures import Watch
 from roost.adapters import kafka, postgres
 from roost.adapters.airflow import open_workflow
 from roost.contracts.events import Topic
@@ -35,13 +36,14 @@ def run_signups(settings: Settings, stop: threading.Event) -> None:
         max_in_flight=settings.airflow.max_in_flight,
         console_url=settings.console.url,
     )
+    watch = Watch(ledger=ledger, workflow=workflow, clock=clock)
     loop = _loop(settings, Topic.CUSTOMERS, "roost-signups", publisher, signups.handler(ledger, clock))
     trouble: dict[str, str | None] = {"onboarding": "has not started yet"}
     work = partial(worker.run, partial(postgres.open_wakeups, settings.database), trouble=trouble)
     try:
         _together(
             settings,
-            {"customers": loop.run, "onboarding": work},
+            {"customers": loop.run, "onboarding": work, "failed runs": watch.run},
             lambda: {"customers": loop.trouble, **trouble},
             stop,
         )

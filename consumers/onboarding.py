@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from consumers import training_failures
 from consumers.signups import run_id
+from consumers.training_failures import TRAIN_DAG
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
@@ -25,12 +27,11 @@ from roost.ports.ledger import (
     RolloutQuery,
     Wakeups,
 )
-from roost.ports.workflow import Workflow, WorkflowRun
+from roost.ports.workflow import Workflow
 from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
-TRAIN_DAG: Final = "train_customer_model"
 RETIRE_DAG: Final = "retire_customer_models"
 #: Longer than a POST usually takes. If one takes longer, a second one finds its run there.
 _LEASE_SECONDS: Final = 45.0
@@ -119,16 +120,9 @@ class Worker:
         if run.state == "success":
             return self._trained(row)
         if run.state == "failed":
-            return self._failed(row, self._cause(run), {"url": run.url})
+            return self._failed(row, training_failures.cause(self.workflow, run.run_id), {"url": run.url})
         seconds = min(_LONGEST_LOOK, _LOOK_AGAIN * _LOOK_GROWTH ** min(row.attempts, 50))
         return replace(row, attempts=row.attempts + 1, error=None, next_attempt_at=self._in(seconds))
-
-    def _cause(self, run: WorkflowRun) -> str:
-        found = [
-            f"task {failure.task} failed: {failure.reason or 'it left no reason, its log may say more'}"
-            for failure in self.workflow.failures(TRAIN_DAG, run.run_id)
-        ]
-        return "; ".join(found) or "no task of it failed: somebody marked it so, or it took too long"
 
     def _vanished(self, row: Onboarding) -> Onboarding:
         # Airflow forgets old runs; what they brought stays known.
@@ -145,11 +139,11 @@ class Worker:
     def _failed(self, row: Onboarding, why: str, where: Mapping[str, object]) -> Onboarding:
         metrics.RUNS_ENDED.labels("failed").inc()
         log.error("%s: run %s failed: %s", row.customer, row.airflow_run_id, why, extra={"action": "training_failed"})
-        advice = f'Mend the cause, then `roost train {row.customer} --reason "…"`.'
-        reason = f"Training run {row.airflow_run_id} of {row.customer} failed: {why.rstrip('.')}. {advice}"
-        report = self._report(row, "customer.training.failed", reason, key=row.airflow_run_id, **where)
+        told = training_failures.report(
+            row.customer, row.airflow_run_id, why, at=self.clock.now(), model=row.model, **where
+        )
         # First the report: after a crash in between, both are written again, and the report is still one.
-        self.ledger.add_events([report])
+        self.ledger.add_events([told])
         return replace(row, stage=OnboardingStage.FAILED, error=why, attempts=0, next_attempt_at=None)
 
     def _retire(self, row: Onboarding) -> Onboarding:
@@ -183,10 +177,9 @@ class Worker:
         self.ledger.add_events([self._report(row, "customer.onboarding.refused", why)])
         return replace(row, stage=OnboardingStage.REFUSED, error=why, next_attempt_at=None)
 
-    def _report(self, row: Onboarding, what: str, reason: str, *, key: str = "", **facts: object) -> Event:
-        """Of one event, or with `key` of one run of it: repeated, it is the same report."""
+    def _report(self, row: Onboarding, what: str, reason: str) -> Event:
         return Event(
-            id=run_id(what, row.customer, f"{row.event_id} {key}" if key else row.event_id),
+            id=run_id(what, row.customer, row.event_id),
             type=OPERATION_REPORTED,
             source="roost/signup-consumer",
             subject=row.customer,
@@ -196,6 +189,6 @@ class Worker:
                 customer=row.customer,
                 actor="signup-consumer",
                 reason=reason,
-                facts={"model": row.model, "run_id": row.airflow_run_id, "attempts": row.attempts, **facts},
+                facts={"model": row.model, "run_id": row.airflow_run_id, "attempts": row.attempts},
             ),
         )

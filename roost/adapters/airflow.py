@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from pydantic import BaseModel, Field, ValidationError
@@ -34,6 +35,11 @@ class _Run(BaseModel):
     dag_run_id: str
     state: str
     conf: dict[str, object] | None = Field(default=None)
+    end_date: datetime | None = Field(default=None)
+
+
+class _Runs(BaseModel):
+    dag_runs: list[_Run]
 
 
 class _Task(BaseModel):
@@ -87,6 +93,15 @@ class AirflowWorkflow:
         failed = self._read(_Tasks, answer).task_instances
         return [TaskFailure(task=one.task_id, reason=self._reason(tasks, one.task_id)) for one in failed]
 
+    def failed(self, dag: str, *, since: datetime, limit: int) -> Sequence[WorkflowRun]:
+        """Runs that failed since then."""
+        asked = {"state": "failed", "end_date_gte": since.isoformat(), "order_by": "end_date", "limit": limit}
+        answer = self._ask("GET", f"{_runs(dag)}?{urlencode(asked)}")
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            # The DAG is not parsed yet.
+            return []
+        return [self._known(dag, run) for run in self._read(_Runs, answer).dag_runs]
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
@@ -106,9 +121,11 @@ class AirflowWorkflow:
         return found if isinstance(found, str) else ""
 
     def _run(self, dag: str, answer: httpx.Response) -> WorkflowRun:
-        run = self._read(_Run, answer)
+        return self._known(dag, self._read(_Run, answer))
+
+    def _known(self, dag: str, run: _Run) -> WorkflowRun:
         page = f"{self._settings.url.rstrip('/')}/dags/{quote(dag, safe='')}/runs/{quote(run.dag_run_id, safe='')}"
-        return WorkflowRun(run_id=run.dag_run_id, state=run.state, conf=run.conf or {}, url=page)
+        return WorkflowRun(run_id=run.dag_run_id, state=run.state, conf=run.conf or {}, url=page, ended_at=run.end_date)
 
     def _read(self, shape: type[_Shape], answer: httpx.Response) -> _Shape:
         if not answer.is_success:

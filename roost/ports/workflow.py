@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Protocol
 
 #: Under this name a task leaves the sentence that says why it failed, where the engine keeps its results.
@@ -20,6 +21,8 @@ class WorkflowRun:
     conf: Mapping[str, object]
     #: Page of the run in the engine's own UI.
     url: str
+    #: By the engine's clock; None while it has not ended.
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +50,6 @@ class Workflow(Protocol):
 
     def failures(self, dag: str, run_id: str) -> Sequence[TaskFailure]:
         """The tasks of a run that failed, not those that were never reached; empty where there is no such run."""
+
+    def failed(self, dag: str, *, since: datetime, limit: int) -> Sequence[WorkflowRun]:
+        """Runs that failed at that instant or later, in the order in which they did, at most `limit` (up to 100)."""

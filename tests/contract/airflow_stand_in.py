@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -37,17 +38,34 @@ class AirflowStandIn:
         # As the path was sent: a run id's colon or plus may not be taken for a separator.
         parts = request.url.raw_path.decode().split("/")
         dag = parts[4]
-        if request.method == "GET" and len(parts) > 7:
-            return self._tasks(dag, parts[6:], dict(request.url.params))
         if request.method == "GET":
-            found = self.runs.get((dag, httpx.URL(f"http://x/{parts[6]}").path[1:]))
-            return httpx.Response(200, json=found) if found else httpx.Response(404, json={"detail": "not found"})
+            return self._get(dag, parts, dict(request.url.params))
         return self._start(dag, json.loads(request.content))
+
+    def _get(self, dag: str, parts: list[str], params: dict[str, str]) -> httpx.Response:
+        if len(parts) == 6:
+            return self._failed_runs(dag, params)
+        if len(parts) > 7:
+            return self._tasks(dag, parts[6:], params)
+        found = self.runs.get((dag, httpx.URL(f"http://x/{parts[6]}").path[1:]))
+        return httpx.Response(200, json=found) if found else httpx.Response(404, json={"detail": "not found"})
 
     def fail(self, dag: str, run_id: str, **reasons: str | None) -> None:
         """Let a run fail by these tasks; one without a reason left none."""
-        self.runs[(dag, run_id)]["state"] = "failed"
+        self.runs[(dag, run_id)] |= {"state": "failed", "end_date": datetime.now(UTC).isoformat()}
         self.failed[(dag, run_id)] = reasons
+
+    def _failed_runs(self, dag: str, params: dict[str, str]) -> httpx.Response:
+        if params["state"] != "failed" or params["order_by"] != "end_date":
+            return httpx.Response(400, json={"detail": "only what Roost asks for"})
+        since = datetime.fromisoformat(params["end_date_gte"])
+        ended = [(str(run.get("end_date")), run) for (one, _), run in self.runs.items() if one == dag]
+        found = sorted(
+            ((at, run) for at, run in ended if at != "None" and datetime.fromisoformat(at) >= since),
+            key=lambda pair: pair[0],
+        )
+        rows = [run for _, run in found[: int(params["limit"])]]
+        return httpx.Response(200, json={"dag_runs": rows, "total_entries": len(found)})
 
     def _tasks(self, dag: str, parts: list[str], params: dict[str, str]) -> httpx.Response:
         run_id = httpx.URL(f"http://x/{parts[0]}").path[1:]

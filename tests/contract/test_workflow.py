@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from roost.adapters.airflow import AirflowWorkflow, open_workflow
+from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.workflow import InMemoryWorkflow
 from roost.contracts.errors import Conflict, Permanent, WorkflowUnavailable
 from roost.ports.workflow import TaskFailure, Workflow
@@ -102,6 +104,30 @@ def test_a_failed_run_names_its_failed_tasks_and_what_they_said(run_id: str) -> 
         found = workflow.run(TRAIN, run_id)
         assert found is not None
         assert found.state == "failed"
+        assert found.ended_at is not None
+
+
+def test_failed_runs_are_listed_from_an_instant_on_oldest_first() -> None:
+    clock, airflow = ManualClock(datetime.now(UTC)), AirflowStandIn()
+    memory = InMemoryWorkflow(clock)
+    kinds: list[tuple[Workflow, Callable[[str], None]]] = [
+        (memory, lambda run: memory.fail(TRAIN, run, "prepare")),
+        (client(airflow), lambda run: airflow.fail(TRAIN, run, prepare=None)),
+    ]
+    for workflow, fail in kinds:
+        before = datetime.now(UTC) - timedelta(minutes=1)
+        assert list(workflow.failed(TRAIN, since=before, limit=9)) == []
+        for run in ("c", "b", "a"):
+            workflow.start(TRAIN, run, conf(), note="")
+        for run in ("b", "a"):
+            clock.advance(1)
+            fail(run)
+        first, second = workflow.failed(TRAIN, since=before, limit=9)
+        assert [first.run_id, second.run_id, dict(first.conf)] == ["b", "a", conf()]
+        assert second.ended_at is not None
+        assert [run.run_id for run in workflow.failed(TRAIN, since=before, limit=1)] == ["b"]
+        assert [run.run_id for run in workflow.failed(TRAIN, since=second.ended_at, limit=9)] == ["a"]
+        assert list(workflow.failed(TRAIN, since=second.ended_at + timedelta(seconds=1), limit=9)) == []
 
 
 def test_a_task_that_left_no_reason_has_an_empty_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.dag_processing.dagbag import DagBag
@@ -62,11 +63,15 @@ def seen(dag_id: str, conf: str) -> dict[str, Any]:
         workflow = AirflowWorkflow(AirflowSettings(url="http://testserver"), client)
         found = workflow.run(dag_id, ended["run_id"])
         failures = workflow.failures(dag_id, ended["run_id"])
+        failed = workflow.failed(dag_id, since=datetime.now(UTC) - timedelta(minutes=9), limit=100)
+        later = workflow.failed(dag_id, since=datetime.now(UTC) + timedelta(minutes=9), limit=100)
         nobody = workflow.failures(dag_id, "no-such-run")
     return {
         **ended,
         "seen": None if found is None else found.state,
         "failures": {failure.task: failure.reason for failure in failures},
+        "failed": [(one.run_id, dict(one.conf)["customer_id"], one.ended_at) for one in failed],
+        "later": list(later),
         "nobody": list(nobody),
     }
 

@@ -83,7 +83,9 @@ def test_a_customer_without_data_fails_at_once_and_is_not_retried(in_airflow: In
     # What the consumer that follows the run reads through Airflow's API.
     assert list(ended["failures"]) == ["train_and_stage"]
     assert "zz" in ended["failures"]["train_and_stage"]
-    assert ended["nobody"] == []
+    assert [(run, customer) for run, customer, _ in ended["failed"]] == [(ended["run_id"], "zz")]
+    assert ended["failed"][0][2] is not None
+    assert (ended["later"], ended["nobody"]) == ([], [])
     assert ended["tasks"] == {"prepare": "success", "train_and_stage": "failed", "publish": "upstream_failed"}
 
 
