@@ -41,8 +41,9 @@ def predictions(declared: Sequence[OutputSpec], outputs: Tensors, rows: int) -> 
         spec = specs.get(name)
         if spec is not None and spec.labels:
             labels[name] = _labels(spec, exact)
+    # Without a check of each: it is ours, and with many rows checks would be most of the work.
     made = [
-        Prediction(
+        Prediction.model_construct(
             outputs={name: column[row] for name, column in by_name.items()},
             labels={name: column[row] for name, column in labels.items()},
         )

@@ -6,7 +6,7 @@ import base64
 import binascii
 import math
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,9 +68,9 @@ def column(values: Sequence[object], dtype: str) -> Array | None:
         except OverflowError:
             return None
         return _narrowed(wide, dtype)
-    if dtype == "DT_STRING" and kinds == {str}:
-        return _encoded(values)
-    return None
+    if dtype in _INTEGERS and kinds == {int}:
+        return _whole(cast("Sequence[int]", values), dtype)
+    return _encoded(values) if dtype == "DT_STRING" and kinds == {str} else None
 
 
 def row(value: object, dtype: str, shape: tuple[int, ...]) -> list[float | int | bytes | bool]:
@@ -159,6 +159,11 @@ def _narrowed(wide: Array, dtype: str) -> Array | None:
     if (np.abs(wide[finite]) > float(np.finfo(_FLOATS[dtype]).max)).any():
         return None
     return wide.astype(_FLOATS[dtype])
+
+
+def _whole(values: Sequence[int], dtype: str) -> Array | None:
+    limits = np.iinfo(_INTEGERS[dtype])
+    return np.array(values, dtype=_INTEGERS[dtype]) if limits.min <= min(values) and max(values) <= limits.max else None
 
 
 def _encoded(values: Sequence[object]) -> Array | None:
