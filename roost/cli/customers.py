@@ -104,6 +104,10 @@ def train(
     if window and not _WINDOW.fullmatch(window):
         raise Permanent(f"window {window!r} is not two days in UTC, as 2013-01-01:2013-07-01")
     row = _known(customer)
+    if row.stage in {OnboardingStage.LEAVING, OnboardingStage.GONE}:
+        raise Permanent(
+            f"customer {customer} has left: no model of theirs is deployed. `roost signup {customer}` first"
+        )
     conf: dict[str, object] = {"customer_id": customer, "model": check_id(model or row.model, "model id")}
     conf |= {"reason": reason} | ({"data_window": window} if window else {})
     run_id = check_run_id(f"manual__{customer}__{datetime.now(UTC):%Y%m%dT%H%M%S}_{uuid.uuid4().hex[:4]}")

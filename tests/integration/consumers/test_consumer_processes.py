@@ -323,6 +323,13 @@ def test_training_while_airflow_is_away_is_one_clear_line(world: World) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_who_left_is_not_trained(world: World) -> None:
+    world.ledger.sign_up("s", CustomerSignedUp(customer="acme"), at=T0, run_id="r")
+    world.ledger.offboard("o", "acme", "moved", at=T0)
+    result = world.roost("train", "acme")
+    assert (result.returncode, "`roost signup acme` first" in result.stderr) == (1, True)
+
+
 def test_without_a_broker_commands_say_so_in_one_line(world: World) -> None:
     world.broker.kill()
     for arguments in (["signup", "acme"], ["topics", "ensure"], ["dead-letters", "list"]):
