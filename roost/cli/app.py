@@ -8,6 +8,7 @@ import sys
 from typing import Final
 
 import typer
+from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from roost import settings
 from roost.contracts.errors import RoostError
@@ -54,6 +55,8 @@ def main() -> None:
     """Run the command. An expected error is one line on standard error and exit code 1; a bug keeps its traceback."""
     # Commands speak for themselves; a process that logs sets its own handlers.
     logging.getLogger().addHandler(logging.NullHandler())
+    # Where structlog is installed (Airflow brings it), retries would be printed between the lines of an answer.
+    set_on_retry_hooks([LoggingOnRetryHook])
     try:
         build()()
     except RoostError as error:

@@ -123,6 +123,20 @@ class TestOnboarding:
         assert (row.stage, row.name, row.airflow_run_id) == (OnboardingStage.SIGNED_UP, "Acme Air", "signup__s1")
         assert ledger.due_onboardings(now=T0, limit=5, lease_seconds=10) == [row]
 
+    def test_the_oldest_signup_waits_until_something_since_then_answers_or_ends(self, ledger: Ledger) -> None:
+        assert ledger.oldest_unanswered() is None
+        ended = receive(ledger, 1, received_at=T0 - timedelta(seconds=1))
+        move(ledger, ended, Phase.REJECTED)
+        sign_up(ledger)
+        ledger.sign_up("s2", CustomerSignedUp(customer="beta", name="B"), at=T0 + timedelta(seconds=9), run_id="r")
+        assert ledger.oldest_unanswered() == T0
+        answering = move(ledger, receive(ledger, 2), Phase.PROMOTING)
+        assert ledger.oldest_unanswered() == T0
+        move(ledger, answering, Phase.LIVE)
+        assert ledger.oldest_unanswered() == T0 + timedelta(seconds=9)
+        move(ledger, receive(ledger, 3, customer="beta", received_at=T0 + timedelta(seconds=10)), Phase.REJECTED)
+        assert ledger.oldest_unanswered() is None
+
     def test_the_same_event_again_changes_nothing(self, ledger: Ledger) -> None:
         assert sign_up(ledger)
         assert [sign_up(ledger) for _ in range(9)] == [False] * 9
