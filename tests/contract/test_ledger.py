@@ -167,6 +167,14 @@ class TestOnboarding:
         [again] = ledger.due_onboardings(now=later, limit=5, lease_seconds=1)
         assert (again.attempts, again.error) == (1, "Airflow is away")
 
+    def test_who_failed_was_refused_or_left_waits_for_no_answer(self, ledger: Ledger) -> None:
+        sign_up(ledger)
+        waits = set()
+        for stage in OnboardingStage:
+            stand(ledger, stage)
+            waits |= {stage} if ledger.oldest_unanswered() == T0 else set()
+        assert waits == {OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.TRAINED}
+
     def test_who_is_in_training_is_looked_at_after_those_who_wait_for_a_run(self, ledger: Ledger) -> None:
         sign_up(ledger)
         stand(ledger, OnboardingStage.TRAINING)
