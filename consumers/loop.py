@@ -48,6 +48,9 @@ class Loop:
     def __init__(self, parts: Parts) -> None:
         """Nothing is polled yet."""
         self._parts = parts
+        # A counter that begins at its first event never increases by it, and an alert would miss that one.
+        for result in ("new", "duplicate", "dead_letter"):
+            metrics.CONSUMED.labels(parts.topic, result)
         self._breaker = Breaker(parts.clock)
         self._failures = 0
         self._lag_at = float("-inf")

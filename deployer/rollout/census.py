@@ -19,6 +19,9 @@ class Census:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        # A counter that begins at its first event never increases by it, and an alert would miss that one.
+        for phase in Phase:
+            metrics.TRANSITIONS.labels(phase=phase)
 
     def step(self) -> dict[Phase, int]:
         """Open rollouts by phase, none left out. Raises `DatabaseUnavailable`."""

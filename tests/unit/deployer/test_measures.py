@@ -83,3 +83,8 @@ def test_a_pool_that_leaks_is_due_for_a_restart(world: World) -> None:
     world.pool.faults("default-1").leaked_bytes = 2 * 2**30
     assert due() == 1
     assert REGISTRY.get_sample_value("roost_pool_nodes_answering_count", {"pool": "default"}) == 3
+
+
+def test_a_phase_that_nothing_entered_yet_shows_zero_so_that_the_first_rollback_is_an_increase(world: World) -> None:
+    Census(world.parts)
+    assert REGISTRY.get_sample_value("roost_rollout_transitions_total", {"phase": "ROLLED_BACK"}) is not None
