@@ -105,7 +105,7 @@ class TfModelServer:
         # The packages of this very node, wherever it was started from.
         roots = [str(Path(serving.__path__[0]).parent), os.environ.get("PYTHONPATH", "")]
         self._child = Child(
-            [*self._program, *self._flags()],
+            [*self._program, *flags(self._layout, rest_port=self._rest_port, load_threads=self._load_threads)],
             log=self._layout.logs / "model-server.log",
             on_exit=self.on_exit,
             env={"PYTHONPATH": os.pathsep.join(filter(None, roots)), "TF_CPP_MIN_LOG_LEVEL": "1"},
@@ -152,22 +152,6 @@ class TfModelServer:
         """One prediction."""
         return self._connection().predict(name, inputs, version=version, signature=signature, deadline=_ANSWER_SECONDS)
 
-    def _flags(self) -> list[str]:
-        return [
-            # No TCP port: whoever reaches gRPC can also reload.
-            "--port=0",
-            f"--grpc_socket_path={self._layout.model_server_socket}",
-            f"--rest_api_port={self._rest_port}",
-            f"--model_config_file={self._layout.boot_config}",
-            f"--monitoring_config_file={self._layout.monitoring_config}",
-            "--file_system_poll_wait_seconds=1",
-            # Loads beside the manager's own thread, and no retries: one bad model must not hold up the others.
-            f"--num_load_threads={self._load_threads}",
-            "--max_num_load_retries=0",
-            # Needed to start with labels in the file; a reload still refuses a label that moves to what is not there.
-            "--allow_version_labels_for_unavailable_models=true",
-        ]
-
     def _connection(self) -> ModelServerClient:
         if self._client is None:
             raise ModelServerUnavailable("the model server is not running")
@@ -177,6 +161,25 @@ class TfModelServer:
         if self._client is not None:
             self._client.close()
         self._client, self._connected = None, False
+
+
+def flags(layout: Layout, *, rest_port: int, load_threads: int) -> list[str]:
+    """The model server's command line after its name: flags of TensorFlow Serving's own `main.cc`, none of ours."""
+    return [
+        # No TCP port: whoever reaches gRPC can also reload.
+        "--port=0",
+        f"--grpc_socket_path={layout.model_server_socket}",
+        f"--rest_api_port={rest_port}",
+        f"--model_config_file={layout.boot_config}",
+        f"--monitoring_config_file={layout.monitoring_config}",
+        "--file_system_poll_wait_seconds=1",
+        # Loads and unloads beside the manager's own thread, and no retries: one version must not hold up the others.
+        f"--num_load_threads={load_threads}",
+        "--num_unload_threads=1",
+        "--max_num_load_retries=0",
+        # Needed to start with labels in the file; a reload still refuses a label that moves to what is not there.
+        "--allow_version_labels_for_unavailable_models=true",
+    ]
 
 
 def find_program(setting: str) -> list[str]:

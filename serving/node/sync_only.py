@@ -23,7 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class SyncFailed(RoostError):
-    """The cache could not be filled; the text says what is missing and why."""
+    """The cache cannot be filled, now or later; the text says what is missing and why."""
+
+
+class SyncUnfinished(Retryable):
+    """The cache is not filled, and trying again may help; the text says what was in the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +49,33 @@ def fill(
 ) -> None:
     """Have every desired version in the cache, and write what the node and its model server start from.
 
-    Trouble that passes is waited out.
+    Trouble that passes is waited out. What has come stays in the cache, whatever is raised.
 
     Raises:
-        SyncFailed: not everything came; what did come stays in the cache.
+        SyncFailed: something is missing or wrong.
+        SyncUnfinished: trouble did not pass in time, or the process was told to end.
     """
     clock = patience.clock
-    end, pause = clock.monotonic() + patience.seconds, 0.5
+    end, pause, told = clock.monotonic() + patience.seconds, 0.5, ""
     while True:
         try:
             state = _fill_once(store, layout, pool, limit_bytes)
         except Retryable as error:
-            if clock.monotonic() + pause > end or clock.wait(pause, patience.stop):
-                raise SyncFailed(f"pool {pool} is not in the cache after {patience.seconds:g} s: {error}") from error
+            if clock.monotonic() + pause > end:
+                raise SyncUnfinished(
+                    f"pool {pool} is not in the cache after {patience.seconds:g} s: {error}"
+                ) from error
+            if str(error) != told:
+                told = str(error)
+                facts = {"action": "sync_waits"}
+                log.warning("the cache is not filled yet, and is tried again until it is: %s", told, extra=facts)
+            if clock.wait(pause, patience.stop):
+                raise SyncUnfinished(f"told to end before pool {pool} was in the cache: {error}") from error
             pause = min(30.0, pause * 2)
             continue
-        log.info("the cache holds generation %d", state.generation, extra={"action": "synced"})
+        versions = sum(len(model.versions) for model in state.models)
+        extra = {"action": "synced", "generation": state.generation}
+        log.info("the cache holds generation %d (versions: %d)", state.generation, versions, extra=extra)
         return
 
 

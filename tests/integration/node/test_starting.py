@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -12,9 +13,9 @@ import httpx
 import pytest
 
 from roost.contracts.ids import desired_object
-from roost.process import EXIT_PERMANENT
+from roost.process import EXIT_PERMANENT, EXIT_RETRY
 from tests.integration.node.conftest import StoreProcess
-from tests.integration.node.world import TOKEN, RunningNode, Shelf
+from tests.integration.node.world import TOKEN, RunningNode, Shelf, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
@@ -29,11 +30,21 @@ def test_the_node_never_imports_tensorflow():
     assert done.stdout.strip() == "[] False"
 
 
-def test_an_empty_pool_has_a_ready_node_that_asks_for_its_token(shelf: Shelf, make_node: Callable[..., RunningNode]):
-    node = make_node()
+def test_an_empty_pool_has_a_ready_node_that_asks_for_its_token(
+    shelf: Shelf, make_node: Callable[..., RunningNode], tmp_path: Path
+):
+    official = tmp_path / "bin" / "tensorflow_model_server"
+    official.parent.mkdir()
+    official.write_text(
+        f'#!/bin/sh\necho "$@" > {tmp_path}/flags\nexec {sys.executable} -m serving.model_server "$@"\n'
+    )
+    official.chmod(0o755)
+    node = make_node(PATH=f"{official.parent}:{os.environ['PATH']}")
     node.start()
     node.await_ready()
     assert node.state().generation == 0
+    # What is on PATH under that name is what runs; here it is our own, and a real one is started just so.
+    assert "--port=0 --grpc_socket_path=/" in (tmp_path / "flags").read_text()
     assert "libtensorflow" not in Path(f"/proc/{node.process.pid}/maps").read_text()
     base = f"http://{node.address.control}"
     with httpx.Client(base_url=base, trust_env=False) as client:
@@ -45,9 +56,12 @@ def test_an_empty_pool_has_a_ready_node_that_asks_for_its_token(shelf: Shelf, ma
         authorised = {"Authorization": f"Bearer {TOKEN}"}
         assert client.post("/nudge", json={"generation": -1}, headers=authorised).status_code == 422
         assert client.get("/changes", headers=authorised).json() == []
-    second = make_node()
-    assert second.spawn().wait(60) == EXIT_PERMANENT
-    assert "another node runs on" in second.log
+        assert client.get("/docs").status_code == 200
+        second = make_node()
+        assert second.spawn().wait(60) == EXIT_PERMANENT
+        assert "another node runs on" in second.log
+        assert client.post("/stop", headers=authorised).status_code == 202
+    assert node.process.wait(30) == 0
 
 
 def test_the_init_step_fills_the_cache_and_the_node_starts_without_the_store(
@@ -57,12 +71,26 @@ def test_the_init_step_fills_the_cache_and_the_node_starts_without_the_store(
     shelf.desire({"ua.default": ([1], {"stable": 1})})
     node = make_node()
     assert node.spawn("--sync-only").wait(60) == 0
+    assert "the cache holds generation 1 (versions: 1)" in node.log
     assert (node.root / "cache" / "ua.default" / "1" / "saved_model.pb").is_file()
     assert 'name: "ua.default"' in (node.root / "models.config").read_text()
     gcs.stop()
     node.start()
     node.await_ready()
     assert node.answer("ua.default") == 1.0
+    gcs.start()
+
+
+def test_the_init_step_waits_for_a_store_that_is_away_until_it_is_told_to_end(
+    shelf: Shelf, gcs: StoreProcess, make_node: Callable[..., RunningNode]
+):
+    gcs.stop()
+    node = make_node(ROOST_STORAGE__DEADLINE_SECONDS="0.5")
+    process = node.spawn("--sync-only")
+    eventually(lambda: "the cache is not filled yet" in node.log, "it says that it waits", 30)
+    assert node.stop() == EXIT_RETRY == process.returncode
+    assert "told to end before pool default was in the cache" in node.log
+    assert "Traceback" not in node.log
     gcs.start()
 
 

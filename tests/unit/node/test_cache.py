@@ -17,7 +17,7 @@ from roost.contracts.errors import ArtifactInvalid
 from serving.node import integrity
 from serving.node.cache import CacheFull, DiskCache, DiskTrouble
 from serving.node.sync import Fetcher
-from serving.node.sync_only import Patience, SyncFailed, fill
+from serving.node.sync_only import Patience, SyncUnfinished, fill
 from serving.node.workers import InlineRunner
 from tests.unit.node.world import Node, stored_bytes
 
@@ -231,12 +231,28 @@ def test_another_digest_is_another_version(node: Node):
     assert node.cache.bytes_of(key) == 0
 
 
+def test_the_init_step_says_why_it_waits_and_that_it_was_told_to_end(node: Node, caplog: pytest.LogCaptureFixture):
+    """Regression: a step that was told to end claimed to have waited ten minutes."""
+    node.store.outage = "503"
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(SyncUnfinished, match="told to end before pool default was in the cache: 503"):
+        fill(
+            node.store,
+            node.layout,
+            "default",
+            limit_bytes=10**9,
+            patience=Patience(stop=stop, clock=node.clock),
+        )
+    assert "the cache is not filled yet, and is tried again until it is: 503" in caplog.text
+
+
 def test_the_init_step_waits_out_a_disk_that_refuses_and_then_says_so(node: Node):
     serving(node, 1)
     node.layout.boot_config.unlink(missing_ok=True)
     node.layout.boot_config.mkdir()
     patience = Patience(stop=threading.Event(), seconds=5, clock=node.clock)
-    with pytest.raises(SyncFailed, match="after 5 s: the configuration cannot be kept in"):
+    with pytest.raises(SyncUnfinished, match="after 5 s: the configuration cannot be kept in"):
         fill(node.store, node.layout, "default", limit_bytes=10**9, patience=patience)
 
 

@@ -11,12 +11,13 @@ from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.tf_messages import model_server_config_pb2
 from roost.contracts.errors import ArtifactInvalid, SettingsInvalid, StorageUnavailable
 from roost.contracts.ids import InvalidId
+from serving.model_server.flags import parse
 from serving.node.cache import DiskTrouble
 from serving.node.child import BackOff
 from serving.node.control import ControlServer, listening
 from serving.node.layout import Layout
 from serving.node.model_config import ModelEntry, render, render_text
-from serving.node.model_server import find_program
+from serving.node.model_server import find_program, flags
 from serving.node.source import LateSource
 from serving.node.workers import Workers
 from tests.unit.node.world import Node
@@ -90,6 +91,25 @@ def test_a_program_that_is_not_there_is_named():
     with pytest.raises(SettingsInvalid, match="ROOST_SERVING__MODEL_SERVER names /no/such"):
         find_program("/no/such")
     assert find_program("auto")
+
+
+def test_the_program_on_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = tmp_path / "tensorflow_model_server"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_program("auto") == [str(program)]
+
+
+def test_the_command_line_has_only_flags_of_tensorflow_serving(tmp_path: Path):
+    layout = Layout.of(tmp_path, "default", "node-1")
+    read = parse(flags(layout, rest_port=8501, load_threads=4))
+    assert read.unknown == ()
+    assert (read.flags.port, read.flags.grpc_socket_path) == (0, str(layout.model_server_socket))
+    assert (read.flags.num_load_threads, read.flags.max_num_load_retries) == (4, 0)
+    assert read.flags.file_system_poll_wait_seconds > 0  # 0 would load nothing that comes later
+    assert read.flags.allow_version_labels_for_unavailable_models
+    assert read.flags.model_config_file_poll_wait_seconds == 0  # else each poll takes back what a reload brought
 
 
 def test_a_port_that_is_taken_is_named():
