@@ -7,6 +7,7 @@ from serving.gateway.config import Address, GatewayConfig
 from serving.gateway.messages import Message, endpoint, pipe_address, socket_address, typed
 from serving.gateway.routes import GRPC_CLUSTER, PAGE_CLUSTER, REST_CLUSTER, TAP_CLUSTER
 from serving.gateway.table import RoutingTable, mirror_cluster
+from serving.gateway.tls import to_gateways
 
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 #: Requests that may wait for the model server at a time. Beyond it the answer is 503, at once.
@@ -28,11 +29,15 @@ def clusters(config: GatewayConfig) -> list[Message]:
     return [*found, *_page(config), *keys.clusters(config)]
 
 
-def mirrors(table: RoutingTable) -> list[Message]:
+def mirrors(config: GatewayConfig, table: RoutingTable) -> list[Message]:
     """The candidates that get copies of requests."""
     addresses = {mirror.rest: _REST for mirror in table.mirrors.values()}
     addresses |= {mirror.grpc: _GRPC for mirror in table.mirrors.values()}
-    return [_mirror(address, addresses[address]) for address in sorted(addresses)]
+    found = []
+    for address in sorted(addresses):
+        secured = to_gateways(config.tls, [Address.parse(address, "mirror").host]) if config.tls else {}
+        found.append({**_mirror(address, addresses[address]), **secured})
+    return found
 
 
 def _page(config: GatewayConfig) -> list[Message]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
 from roost.contracts.ids import InvalidId, check_id
 from roost.settings import GatewaySettings, TokenIssuer
@@ -72,6 +73,8 @@ class GatewayConfig:
     tap_rate: float = 0.0
     #: The pool's models have one version each, a candidate, and no label: it answers also who asks for the stable one.
     candidates: bool = False
+    #: How the gateways of candidates are asked, where they speak TLS.
+    tls: ClientTls | None = None
 
     def __post_init__(self) -> None:
         for what in ("rest", "grpc", "upstream_rest"):

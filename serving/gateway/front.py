@@ -27,7 +27,7 @@ from serving.gateway.config import Address
 from serving.gateway.configuration import Configuration
 from serving.gateway.messages import Message, socket_address, typed
 from serving.gateway.table import LUA
-from serving.gateway.tls import secret_files, to_gateways, transport_socket
+from serving.gateway.tls import plainly_checked, secret_files, to_gateways, transport_socket
 
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -173,7 +173,8 @@ def _secured(config: FrontConfig, cluster: Message, door: str) -> Message:
         return cluster
     addresses = [node.rest if door == "rest" else node.grpc for node in config.nodes]
     health: Message = {**_HEALTH, "http_health_check": {"path": "/readyz"}}
-    return {**cluster, **to_gateways(config.tls, [Address.parse(each, door).host for each in addresses], health)}
+    hosts = [Address.parse(each, door).host for each in addresses]
+    return {**cluster, **to_gateways(config.tls, hosts), **plainly_checked(health)}
 
 
 def _cluster_name(door: str, pool: str) -> str:

@@ -44,8 +44,9 @@ def _when_heap(action: str, share: float) -> Message:
 def runtime() -> Message:
     """Limits that Envoy takes as runtime values only."""
     # A connection that opens and resets streams as fast as it can (CVE-2023-44487) is closed by Envoy after 500 of
-    # them; until then it has one stream a turn of the loop, so that others have theirs.
-    return {"layers": [{"name": "limits", "static_layer": {"http.max_requests_per_io_cycle": 1}}]}
+    # them; until then it has a few streams a turn of the loop, so that others have theirs. Envoy advises one at the
+    # edge; but a front sends everybody's calls on one connection, and with one a turn it carried about a fifth less.
+    return {"layers": [{"name": "limits", "static_layer": {"http.max_requests_per_io_cycle": 16}}]}
 
 
 def http_limits() -> Message:

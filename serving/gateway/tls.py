@@ -59,8 +59,8 @@ def secret_files(settings: GatewaySettings, directory: Path) -> dict[Path, str]:
     return found
 
 
-def to_gateways(tls: ClientTls, hosts: Sequence[str], health: Message) -> Message:
-    """Fields of a cluster of gateways that speak TLS, at these addresses. Its health check goes elsewhere, plainly."""
+def to_gateways(tls: ClientTls, hosts: Sequence[str]) -> Message:
+    """Fields of a cluster of gateways that speak TLS, at these addresses."""
     names = (
         [{"san_type": "DNS", "matcher": {"exact": tls.name}}]
         if tls.name
@@ -72,12 +72,14 @@ def to_gateways(tls: ClientTls, hosts: Sequence[str], health: Message) -> Messag
         pair = {"certificate_chain": tls.cert_file, "private_key": tls.key_file}
         common["tls_certificates"] = [{name: {"filename": str(file.absolute())} for name, file in pair.items()}]
     content: Message = {"common_tls_context": common, **({"sni": tls.name} if tls.name else {})}
+    secured = typed(f"{_TLS}.UpstreamTlsContext", content)
+    return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": secured}}
+
+
+def plainly_checked(health: Message) -> Message:
+    """Fields of a cluster that speaks TLS, whose health check goes elsewhere and does not."""
     plain = {"name": "envoy.transport_sockets.raw_buffer", "typed_config": typed(_PLAIN, {})}
     return {
-        "transport_socket": {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": typed(f"{_TLS}.UpstreamTlsContext", content),
-        },
         "transport_socket_matches": [{"name": "health", "match": {"health": True}, "transport_socket": plain}],
         "health_checks": [{**health, "transport_socket_match_criteria": {"health": True}}],
     }

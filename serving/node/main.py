@@ -13,6 +13,7 @@ from functools import partial
 from typing import IO, Final
 
 from roost.adapters.gcs import open_store
+from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
 from roost.ports.clock import SystemClock
 from roost.settings import ServingSettings, Settings
@@ -105,6 +106,7 @@ def _serve(
         page_socket=layout.page_socket if page else None,
         tap_rate=page.tap_rate if page else 0.0,
         candidates=options.pool == settings.serving.canary_pool,
+        tls=ClientTls.of(settings.serving),
     )
     gateway = EnvoyGateway(gateway_config, settings.serving.envoy, SystemClock())
     server = TfModelServer(
