@@ -55,6 +55,12 @@ def test_a_bad_served_name_is_refused(name: str) -> None:
         ids.split_served_name(name)
 
 
+def test_recorded_requests_lie_under_their_customer_and_model() -> None:
+    assert ids.recorded_prefix("ua", "default") == "recorded/ua/default/"
+    with pytest.raises(InvalidId):
+        ids.recorded_prefix("../ua", "default")
+
+
 def test_a_pool_has_one_desired_object_and_one_config_beside_it() -> None:
     assert ids.desired_object("default") == "fleet/default/desired.json"
     assert ids.config_object("default") == "fleet/default/models.config"

@@ -44,6 +44,11 @@ def test_rules_overlay_from_the_general_to_the_particular(file: Path) -> None:
     assert policy.rules_for("ua").bake_seconds == 60
 
 
+def test_whoever_has_rules_of_their_own_or_of_a_cohort_is_named(file: Path) -> None:
+    assert policy_file.read(file).named_customers() == {"oo", "ha"}
+    assert Policy().named_customers() == frozenset()
+
+
 def test_no_file_means_the_defaults() -> None:
     assert policy_file.read(None) == Policy()
 
