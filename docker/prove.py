@@ -146,7 +146,7 @@ def environment(target: Path) -> dict[str, str]:
     ours = ("ROOST_", "AIRFLOW_", "PYTHON", "VIRTUAL_ENV")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     path = f"{target}/roost/bin:{ROOT}/.venv/bin:{os.environ['PATH']}"
-    own = {"PATH": path, "PYTHON": sys.executable, "PYTHONPATH": f"{target}/messages", "UV_LINK_MODE": "copy"}
+    own = {"PATH": path, "PYTHON": sys.executable, "PYTHONPATH": f"{target}/messages"}
     return {**kept, **own}
 
 

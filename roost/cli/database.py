@@ -29,7 +29,12 @@ def migrate(as_json: Json = False) -> None:
     print(json.dumps({"revision": reached}) if as_json else f"The database is at revision {reached}.")
 
 
-def revision(as_json: Json = False) -> None:
+def revision(
+    at_least: Annotated[
+        bool, typer.Option("--at-least", help="A newer one does too: an upgrade is under way, and old pods may start.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """The schema's revision, and the newest that this version knows. Exit code 1 where they differ."""
     from roost.adapters.postgres import migrate as migrations
 
@@ -40,4 +45,6 @@ def revision(as_json: Json = False) -> None:
         print(f"The database is at revision {found}, the newest.")
     else:
         print(f"The database is at revision {found or '(none)'}; the newest is {newest}. Run `roost database migrate`.")
-    raise typer.Exit(0 if found == newest else 1)
+    # Revisions are numbers of four digits.
+    fits = found is not None and found >= newest if at_least else found == newest
+    raise typer.Exit(0 if fits else 1)

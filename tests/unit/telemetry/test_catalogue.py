@@ -18,7 +18,7 @@ MOST_SERIES = 1500
 
 def test_names_say_subsystem_and_unit() -> None:
     units = ("_total", "_seconds", "_bytes", "_count", "_events", "_open", "_generation", "_ready")
-    assert [metric.name for metric in catalogue() if not re.fullmatch(r"roost(_[a-z]+)+", metric.name)] == []
+    assert [metric.name for metric in catalogue() if not re.fullmatch(r"roost(_[a-z0-9]+)+", metric.name)] == []
     assert [metric.name for metric in catalogue() if not metric.name.endswith(units)] == []
 
 
