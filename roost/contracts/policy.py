@@ -91,10 +91,6 @@ class PredictionPolicy(Frozen):
     """What the page `/v1/customers/…:predict` takes (`docs/predictions.md`)."""
 
     max_rows: int = Field(default=1000, ge=1, le=100_000)
-    #: Whether a request may name a version.
-    versions: bool = False
-    #: Labels that a request may name besides ``stable``.
-    labels: tuple[str, ...] = ()
     #: Whose model answers while a customer has none of their own: an id that no real customer has. None: nobody's.
     cohort_default: CustomerId | None = None
 

@@ -140,7 +140,7 @@ def _candidate(route: _Route) -> _Route:
 
 def _page_routes() -> list[_Route]:
     """The node's own page, and its description, which is of no customer."""
-    asked = f"/v1/customers/{_ID}/models/{_ID}:predict"
+    asked = f"/v1/customers/{_ID}/models/{_ID}(?:{_CHOSEN})?:predict"
     described = r"/v1/(?:docs|openapi\.json|docs-assets/[A-Za-z0-9._-]+)"
     return [
         _Route(match=_path("POST", asked), cluster=PAGE_CLUSTER, retry_on=_NOT_STARTED, context={"api": "rest"}),

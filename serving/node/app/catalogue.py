@@ -82,11 +82,11 @@ class Catalogue:
         """The customer's own model, else the default of their cohort.
 
         Raises:
-            Refused: no model, no such version or label, not for a caller to choose, or not loaded yet.
+            Refused: no model, no such version or label, or not loaded yet.
         """
         own = served_name(wanted.customer, wanted.model)
         if wanted.version is not None or wanted.label not in {None, STABLE}:
-            return self._chosen(own, wanted, policy)
+            return self._chosen(own, wanted)
         version = self._stable(own)
         if version is not None:
             return Target(served=self.at(own, version), label=STABLE)
@@ -111,11 +111,8 @@ class Catalogue:
         except TakesNoRows as error:
             raise Refused(422, f"{name} takes no rows, since {error}: ask it at /v1/models/{name}:predict") from None
 
-    def _chosen(self, name: str, wanted: Wanted, policy: PredictionPolicy) -> Target:
-        if wanted.version is not None and not policy.versions:
-            raise Refused(403, "the policy lets no request choose a version (predictions.versions)")
-        if wanted.label is not None and wanted.label not in policy.labels:
-            raise Refused(403, "the policy lets no request choose that label (predictions.labels)")
+    def _chosen(self, name: str, wanted: Wanted) -> Target:
+        """What a request has named; whether its caller may, the gateway has said."""
         here = self._here(name)
         if wanted.version is not None:
             if here is None or here.state_of(wanted.version) is None:

@@ -18,14 +18,12 @@ class Form(BaseModel):
 
 
 class PredictionRequest(Form):
-    """Rows to predict. At most one of `version` and `label`, and only what the policy lets a request choose."""
+    """Rows to predict."""
 
     rows: list[dict[str, Any]] = Field(
         min_length=1, description="One object a row: input name to value. The manifest says which inputs there are."
     )
     request_id: RequestId | None = Field(default=None, description="Echoed in the answer and in the logs.")
-    version: int | None = Field(default=None, ge=1, le=2**63 - 1, description="A version, instead of the stable one.")
-    label: str | None = Field(default=None, max_length=100, description="A label, instead of `stable`.")
 
 
 class ProblemKind(StrEnum):

@@ -42,8 +42,7 @@ class AnyRows(PredictionRequest):
 class Asked:
     """A request as it came."""
 
-    customer: str
-    model: str
+    wanted: Wanted
     request: AnyRows
 
 
@@ -62,10 +61,9 @@ class Predictions:
         Raises:
             Refused: with HTTP's status, the reason, and every problem of the rows.
         """
-        policy = self._book.rules(asked.customer).predictions
-        _check_size(asked, policy)
-        request = asked.request
-        wanted = Wanted(customer=asked.customer, model=asked.model, version=request.version, label=request.label)
+        wanted, request = asked.wanted, asked.request
+        policy = self._book.rules(wanted.customer).predictions
+        _check_size(len(request.rows), policy)
         target, checked, answer = self._asked(wanted, request.rows, policy)
         served = target.served
         try:
@@ -145,14 +143,11 @@ def parsed(body: bytes) -> AnyRows:
         raise Refused(400, f"the request is not of the form: {findings.problems[0].message}", findings) from error
 
 
-def _check_size(asked: Asked, policy: PredictionPolicy) -> None:
-    rows = len(asked.request.rows)
+def _check_size(rows: int, policy: PredictionPolicy) -> None:
     if rows > policy.max_rows:
         findings = Findings()
         findings.add(None, "rows", ProblemKind.REQUEST, f"holds {rows} rows, and {policy.max_rows} are taken at a time")
         raise Refused(422, findings.problems[0].message, findings)
-    if asked.request.version is not None and asked.request.label is not None:
-        raise Refused(400, "the request names a version and a label: name one of them")
 
 
 def _unfit(served: ServedVersion, problems: Findings) -> Refused:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
-from typing import Annotated, Any, Final
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import FastAPI, Path, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -14,9 +15,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
 from roost import __version__
-from roost.contracts.ids import ID_PATTERN
+from roost.contracts.ids import ID_PATTERN, MAX_VERSION
 from roost.ports.clock import Clock
 from roost.telemetry import metrics
+from serving.node.app.catalogue import Wanted
 from serving.node.app.forms import PredictionAnswer, PredictionRequest, Refusal, RequestId
 from serving.node.app.predicting import Asked, Predictions, parsed
 from serving.node.app.refusing import Refused
@@ -34,7 +36,7 @@ _REQUEST_IDS: Final = TypeAdapter[str](RequestId)
 _REFUSALS: Final = {
     400: "Not JSON, not of the form, or refused by the model.",
     401: "No sound token (said by the gateway).",
-    403: "The token does not open this customer, or the policy lets no request choose a version or that label.",
+    403: "The token does not open this customer, or not that version or label (said by the gateway).",
     404: "No model here, and no default of a cohort.",
     413: "The body is too large (said by the gateway).",
     422: "Rows that the model cannot take: each problem with its row and field.",
@@ -43,6 +45,9 @@ _REFUSALS: Final = {
 
 Customer = Annotated[str, Path(pattern=ID_PATTERN, description="Customer id.", examples=["ua"])]
 Model = Annotated[str, Path(pattern=ID_PATTERN, description="Model id.", examples=["default"])]
+Version = Annotated[int, Path(ge=1, le=MAX_VERSION, description="Version of the model.")]
+Label = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,100}$", description="Label of a version.")]
+_Page = TypeVar("_Page", bound=Callable[..., object])
 
 
 def make_app(service: Predictions, clock: Clock) -> FastAPI:
@@ -57,24 +62,41 @@ def make_app(service: Predictions, clock: Clock) -> FastAPI:
         redoc_url=None,
         static_url="/v1/docs-assets",
     )
-    desk = _Desk(service, clock)
+    _add_predictions(app, _Desk(service, clock))
+    _refuse_in_one_form(app)
+    return app
 
-    @app.post(
-        "/v1/customers/{customer}/models/{model}:predict",
-        summary="Predict rows",
-        response_model=PredictionAnswer,
-        responses={status: {"model": Refusal, "description": text} for status, text in _REFUSALS.items()},
-        openapi_extra={"requestBody": _described(PredictionRequest)},
-    )
-    async def predict(customer: Customer, model: Model, request: Request) -> Response:
-        """One prediction a row, by the stable version of the customer's model."""
+
+def _add_predictions(app: FastAPI, desk: _Desk) -> None:
+    def post(chosen: str, summary: str) -> Callable[[_Page], _Page]:
+        return app.post(
+            f"/v1/customers/{{customer}}/models/{{model}}{chosen}:predict",
+            summary=summary,
+            response_model=PredictionAnswer,
+            responses={status: {"model": Refusal, "description": text} for status, text in _REFUSALS.items()},
+            openapi_extra={"requestBody": _described(PredictionRequest)},
+        )
+
+    async def reply(wanted: Wanted, request: Request) -> Response:
         body = await request.body()
         given = request.headers.get("x-request-id")
         # Checks and the wait for the model server: neither may hold up the loop.
-        return await run_in_threadpool(desk.reply, customer, model, body=body, given=given)
+        return await run_in_threadpool(desk.reply, wanted, body=body, given=given)
 
-    _refuse_in_one_form(app)
-    return app
+    @post("", "Predict rows")
+    async def predict(customer: Customer, model: Model, request: Request) -> Response:
+        """One prediction a row, by the stable version of the customer's model."""
+        return await reply(Wanted(customer=customer, model=model), request)
+
+    @post("/versions/{version}", "Predict rows by a version")
+    async def predict_by_version(customer: Customer, model: Model, version: Version, request: Request) -> Response:
+        """The same by that version, where the caller may choose it."""
+        return await reply(Wanted(customer=customer, model=model, version=version), request)
+
+    @post("/labels/{label}", "Predict rows by a label")
+    async def predict_by_label(customer: Customer, model: Model, label: Label, request: Request) -> Response:
+        """The same by the version that this label names, where the caller may choose it."""
+        return await reply(Wanted(customer=customer, model=model, label=label), request)
 
 
 def _refuse_in_one_form(app: FastAPI) -> None:
@@ -103,15 +125,15 @@ class _Desk:
         self._service = service
         self._clock = clock
 
-    def reply(self, customer: str, model: str, *, body: bytes, given: str | None) -> Response:
+    def reply(self, wanted: Wanted, *, body: bytes, given: str | None) -> Response:
         started = self._clock.monotonic()
         request_id = _request_id(given)
-        facts: dict[str, object] = {"action": "predict", "customer": customer, "model": model}
+        facts: dict[str, object] = {"action": "predict", "customer": wanted.customer, "model": wanted.model}
         try:
             request = parsed(body)
             request_id = request.request_id or request_id
             facts["rows"] = len(request.rows)
-            answer = self._service.answer(Asked(customer=customer, model=model, request=request), request_id)
+            answer = self._service.answer(Asked(wanted=wanted, request=request), request_id)
         except Refused as refused:
             status, why = refused.status, str(refused)
             response = _refusal(refused, request_id)
@@ -124,7 +146,7 @@ class _Desk:
         # The reason may quote what the caller sent, and a log outlives what a recording drops: only its kind is logged.
         outcome = "answered by " + why if status == 200 else f"refused with {status}"
         facts |= {"status": status, "request_id": request_id, "gateway_request_id": given, "seconds": round(seconds, 6)}
-        log.info("%s.%s %s", customer, model, outcome, extra=facts)
+        log.info("%s.%s %s", wanted.customer, wanted.model, outcome, extra=facts)
         return response
 
 

@@ -22,7 +22,7 @@ rules:
   predictions: {cohort_default: everyone, max_rows: 50}
   taps:
     rate: 1
-    per_hour: 40
+    per_hour: 100000
     fields: {passenger: hash}
 customers:
   private: {taps: {rate: 0}}

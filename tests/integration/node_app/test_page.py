@@ -71,7 +71,21 @@ BAD = {
     "out of an enforced range": Bad(status=422, words="row 0: hour is 24, outside 0 to 23", body=rows(a_row(hour=24))),
     "too many rows": Bad(status=422, words="rows holds 51 rows, and 50 are taken", body=rows(*[a_row()] * 51)),
     "too large": Bad(status=413, words="", body=b" " * 1_200_000 + GOOD),
-    "a version": Bad(status=403, words="predictions.versions", body=b'{"rows": [{}], "version": 1}'),
+    "a version that is not there": Bad(
+        status=404, words="has no version 7", path="/v1/customers/ua/models/default/versions/7:predict"
+    ),
+    "a version that the token may not choose": Bad(
+        status=403,
+        words="not for the caller to choose",
+        path="/v1/customers/ua/models/default/versions/1:predict",
+        token="held",
+    ),
+    "a label that the token may not choose": Bad(
+        status=403,
+        words="not for the caller to choose",
+        path="/v1/customers/ua/models/default/labels/x:predict",
+        token="held",
+    ),
     "no model and no default": Bad(
         status=404, words="alone.default has no model here", path="/v1/customers/alone/models/default:predict"
     ),
@@ -100,7 +114,12 @@ BAD = {
 @pytest.mark.parametrize("case", BAD)
 def test_each_bad_request_is_refused_in_its_words_and_the_next_one_is_answered(town: Town, case: str):
     bad = BAD[case]
-    tokens = {"all": town.token(), "none": None, "expired": town.token(lifetime=-1)}
+    tokens = {
+        "all": town.token(),
+        "none": None,
+        "expired": town.token(lifetime=-1),
+        "held": town.token(("ua",), labels=()),
+    }
     token = tokens[bad.token] if bad.token in tokens else town.token((bad.token,))
 
     refused = town.post(bad.path, bad.body, token=token)
@@ -121,7 +140,7 @@ def test_the_description_is_behind_the_gateway_and_complete(town: Town):
 
     assert (page.status_code, document.status_code, script.status_code) == (200, 200, 200)
     assert "https://" not in page.text
-    assert list(document.json()["paths"]) == ["/v1/customers/{customer}/models/{model}:predict"]
+    assert next(iter(document.json()["paths"])) == "/v1/customers/{customer}/models/{model}:predict"
 
 
 def test_each_answer_is_read_by_the_manifest_of_its_own_version_while_labels_flip(town: Town):

@@ -94,9 +94,20 @@ class Town:
     node: RunningNode
     key: SigningKey
 
-    def token(self, customers: tuple[str, ...] | None = None, *, lifetime: float = 600) -> str:
+    def token(
+        self,
+        customers: tuple[str, ...] | None = None,
+        *,
+        labels: tuple[str, ...] | None = None,
+        lifetime: float = 600,
+    ) -> str:
         grant = Grant(
-            subject="app", issuer="roost", audience="roost-predictions", lifetime=lifetime, customers=customers
+            subject="app",
+            issuer="roost",
+            audience="roost-predictions",
+            lifetime=lifetime,
+            customers=customers,
+            labels=labels,
         )
         return mint(self.key, grant, now=time.time() - (7200 if lifetime < 0 else 0))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,20 +14,20 @@ from roost.contracts.errors import ModelServerUnavailable, Permanent
 from roost.contracts.manifest import InputSpec, OutputSpec
 from roost.contracts.policy import Policy
 from roost.ports.serving import Tensors
+from serving.node.app.catalogue import Wanted
 from serving.node.app.forms import PredictionAnswer
 from serving.node.app.predicting import Asked, parsed
 from serving.node.app.refusing import Refused
 from tests.unit.node_app.world import INPUTS, World, a_manifest, a_row
 
 
-def ask(world: World, customer: str = "ua", *, model: str = "default", **request: object) -> PredictionAnswer:
-    document = {"rows": [a_row()], **request}
-    return world.service.answer(
-        Asked(customer=customer, model=model, request=parsed(json.dumps(document).encode())), "r-1"
-    )
+def ask(world: World, customer: str = "ua", *, rows: list[object] | None = None, **chosen: Any) -> PredictionAnswer:
+    request = parsed(json.dumps({"rows": [a_row()] if rows is None else rows}).encode())
+    wanted = Wanted(customer=customer, model="default", **chosen)
+    return world.service.answer(Asked(wanted=wanted, request=request), "r-1")
 
 
-def refusal(world: World, customer: str = "ua", **request: object) -> Refused:
+def refusal(world: World, customer: str = "ua", **request: Any) -> Refused:
     with pytest.raises(Refused) as caught:
         ask(world, customer, **request)
     return caught.value
@@ -209,37 +210,31 @@ def test_without_any_default_the_refusal_says_what_is_missing(world: World) -> N
 
 
 @pytest.mark.parametrize(
-    ("request_", "status", "words"),
-    [
-        ({"version": 2}, 200, ""),
-        ({"version": 9}, 404, "has no version 9"),
-        ({"label": "previous"}, 200, ""),
-        ({"label": "candidate"}, 403, "predictions.labels"),
-        ({"label": "canary"}, 404, "has no label canary"),
-        ({"label": "stable"}, 200, ""),
-        ({"label": "previous", "version": 2}, 400, "a version and a label"),
-    ],
+    ("chosen", "version", "label"),
+    [({"version": 2}, 2, None), ({"label": "previous"}, 2, "previous"), ({"label": "stable"}, 3, "stable")],
 )
-def test_a_request_chooses_what_the_policy_lets_it_choose(request_: dict[str, object], status: int, words: str) -> None:
-    policy = {"rules": {"predictions": {"versions": True, "labels": ["previous", "canary"]}}}
-    world = World(Policy.model_validate(policy))
+def test_a_request_may_choose_a_version_or_a_label(chosen: dict[str, object], version: int, label: str | None) -> None:
+    world = World()
     world.serve("ua.default", 2)
     world.serve("ua.default", 3)
     world.labels["ua.default"]["previous"] = 2
 
-    if status == 200:
-        answer = ask(world, **request_)
-        assert answer.model.label == (request_.get("label") if "label" in request_ else None)
-        assert answer.model.version == (3 if request_.get("label") == "stable" else 2)
-    else:
-        refused = refusal(world, **request_)
-        assert refused.status == status
-        assert words in str(refused)
+    answer = ask(world, **chosen)
+
+    assert (answer.model.version, answer.model.label) == (version, label)
 
 
-@pytest.mark.parametrize("request_", [{"version": 2}, {"label": "previous"}])
-def test_by_default_nothing_is_chosen(world: World, request_: dict[str, object]) -> None:
-    assert refusal(world, **request_).status == 403
+@pytest.mark.parametrize(
+    ("chosen", "words"), [({"version": 9}, "has no version 9 here"), ({"label": "canary"}, "has no label canary here")]
+)
+def test_a_choice_that_is_not_there_is_never_answered_by_another(chosen: dict[str, object], words: str) -> None:
+    world = World(Policy.model_validate({"rules": {"predictions": {"cohort_default": "everyone"}}}))
+    world.serve("everyone.default", 9)
+    world.serve("ua.default", 3)
+
+    for customer in ("ua", "new"):
+        refused = refusal(world, customer, **chosen)
+        assert (refused.status, words in str(refused)) == (404, True)
 
 
 def test_more_rows_than_the_policy_takes_are_refused_before_they_are_looked_at() -> None:

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from roost.adapters.in_memory.clock import ManualClock
+from roost.ports.serving import Tensors
 from serving.node.app.web import REQUEST_ID_HEADER, make_app
 from tests.unit.node_app.world import World, a_row
 
@@ -40,8 +41,7 @@ async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
         (b'{"rows": [{}], "row": []}', 400, "row is not of the form: Extra inputs"),
         (b'{"rows": [{}], "request_id": "a b"}', 400, "request_id is not of the form"),
         (b'{"rows": [{}], "request_id": "x\\ny"}', 400, "request_id is not of the form"),
-        (b'{"rows": [{}], "version": 0}', 400, "version is not of the form"),
-        (b'{"rows": [{}], "version": 99999999999999999999}', 400, "version is not of the form"),
+        (b'{"rows": [{}], "version": 3}', 400, "version is not of the form: Extra inputs"),
         (b'{"rows": [7]}', 422, "row 0: is 7, where an object of inputs is needed"),
         (b'{"rows": [{"hour": NaN}]}', 422, "row 0"),
         (json.dumps({"rows": [a_row()] * 1001}).encode(), 422, "rows holds 1001 rows"),
@@ -72,6 +72,10 @@ async def test_each_bad_request_has_its_refusal_and_the_next_one_its_answer(
         f"/v1/customers/{'a' * 64}/models/default:predict",
         "/v1/customers/ua%0a/models/default:predict",
         "/v1/customers/ua/models/default:classify",
+        "/v1/customers/ua/models/default/versions/0:predict",
+        "/v1/customers/ua/models/default/versions/99999999999999999999:predict",
+        "/v1/customers/ua/models/default/versions/x:predict",
+        "/v1/customers/ua/models/default/labels/a%20b:predict",
         "/v1/customers/ua/models/default",
     ],
 )
@@ -80,6 +84,28 @@ async def test_a_path_that_is_none_is_refused_in_the_same_form(client: httpx.Asy
 
     assert refused.status_code in {400, 404}
     assert set(refused.json()) == {"error", "request_id", "problems", "more"}
+
+
+@pytest.mark.parametrize(("chosen", "label"), [("", "stable"), ("/versions/3", None), ("/labels/stable", "stable")])
+async def test_a_version_or_a_label_stands_in_the_path(
+    client: httpx.AsyncClient, chosen: str, label: str | None
+) -> None:
+    answered = await client.post(f"/v1/customers/ua/models/default{chosen}:predict", content=GOOD)
+
+    assert (answered.json()["model"]["version"], answered.json()["model"]["label"]) == (3, label)
+
+
+async def test_a_fault_of_ours_is_said_in_the_same_form(world: World) -> None:
+    def broken(_: object) -> Tensors:
+        raise ZeroDivisionError
+
+    world.respond = broken
+    transport = httpx.ASGITransport(app=make_app(world.service, ManualClock()), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://node") as client:
+        refused = await client.post(PATH, content=GOOD)
+
+    assert refused.status_code == 500
+    assert "fault of the node" in refused.json()["error"]
 
 
 async def test_the_request_id_is_the_callers_else_the_gateways_else_a_new_one(client: httpx.AsyncClient) -> None:
