@@ -84,7 +84,7 @@ def _add_looking(app: FastAPI, engine: Engine, guarded: Sequence[params.Depends]
         """What the node says of itself."""
         return await _settled(engine.board, settled, wait) if settled is not None else engine.board.state
 
-    @app.get("/changes", dependencies=guarded)
+    @app.get("/changes", dependencies=guarded, response_model_exclude_none=True)
     async def changes(
         after: Annotated[int, Query(description="Only of generations above this one.")] = -1,
         name: Annotated[str | None, Query(description="Only of this served name, and of the whole node.")] = None,
