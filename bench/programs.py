@@ -41,6 +41,12 @@ def _churn(options: Options) -> Sequence[Report]:
     return churn.run(options)
 
 
+def _pools(options: Options) -> Sequence[Report]:
+    from bench import pools
+
+    return [pools.run(rounds=max(2, options.count // 3))]
+
+
 def _startup(options: Options) -> Sequence[Report]:
     from bench import startup
 
@@ -81,6 +87,13 @@ PROGRAMS: Final = (
         against="the same upstream asked directly, and a bare Envoy",
         minutes=1,
         run=_gateway,
+    ),
+    Program(
+        names=("FRONT",),
+        measures="what it costs to find a name's pool among 10,000, and to move a name",
+        against="a front without a placement, a route a name, a tree of path prefixes",
+        minutes=1,
+        run=_pools,
     ),
     Program(
         names=("B11",),

@@ -163,9 +163,12 @@ def lua(*files: str, again: bool) -> Message:
     return http_filter("lua", typed(f"{_HTTP}.lua.v3.Lua", content))
 
 
-def model_spec_context(context: Message) -> Message:
-    """What `model_spec.lua` is told about a route."""
-    return {"envoy.filters.http.lua": typed(f"{_HTTP}.lua.v3.LuaPerRoute", {"filter_context": context})}
+def model_spec_context(context: Message, source: str | None = None) -> Message:
+    """What `model_spec.lua` is told about a route; `source` is a script that takes its place there."""
+    content: Message = {"filter_context": context}
+    if source is not None:
+        content["source_code"] = {"inline_string": source}
+    return {"envoy.filters.http.lua": typed(f"{_HTTP}.lua.v3.LuaPerRoute", content)}
 
 
 def health(path: str) -> Message:

@@ -5,8 +5,8 @@ A prediction changes nothing, so asking twice is safe; but a request may be what
 replicas at most are asked again.
 
 With a placement it finds the pool of each served name: in the path of a REST request, in the message of a gRPC request.
-The names are a table (metadata of the virtual host) and not routes: Envoy tries routes one after another, and finds an
-entry of a table at once, however many there are.
+The names are a table in the route's script and not routes: Envoy tries routes one after another, and an entry of a
+table is found at once, however many there are.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from serving.gateway import filters, limits
 from serving.gateway.certificates import check_tls
 from serving.gateway.config import Address
 from serving.gateway.configuration import Configuration
+from serving.gateway.lua_text import filled
 from serving.gateway.messages import Message, socket_address, typed
-from serving.gateway.table import LUA
 from serving.gateway.tls import plainly_checked, secret_files, to_gateways, transport_socket
 
 _MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -151,9 +151,9 @@ def _routes(config: FrontConfig, door: str) -> Message:
         context: Message = {"api": door, "otherwise": _cluster_name(door, placement.otherwise)}
         route["route"] = {**action, "cluster_header": _POOL_HEADER}
         route["request_headers_to_remove"] = [_POOL_HEADER]
-        route["typed_per_filter_config"] = filters.model_spec_context(context)
         places = {name: _cluster_name(door, pool) for name, pool in sorted(placement.names.items())}
-        host["metadata"] = {"filter_metadata": {LUA: places}}
+        source = filled("NAMES", places) + filters.script(*_SCRIPT)
+        route["typed_per_filter_config"] = filters.model_spec_context(context, source)
     return {"name": door, "virtual_hosts": [{**host, "routes": [route]}]}
 
 

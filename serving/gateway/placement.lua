@@ -1,8 +1,9 @@
 -- The front of several pools: finds the pool of a request's served name, and has the route chosen by it. Follows
 -- `model_spec.lua` in the same script, uses its readers, and takes the place of its `envoy_on_request`.
 --
--- The placement (`serving/gateway/front.py`) is metadata of the virtual host: a cluster by served name. A request whose
--- name cannot be read goes where names go that are not listed: a node's gateway refuses it in the right words.
+-- NAMES (`serving/gateway/front.py`) stands before this in the script of the door's route: a cluster by served name. A
+-- request whose name cannot be read goes where names go that are not listed: a node's gateway refuses it in the right
+-- words.
 
 local POOL_HEADER = "x-roost-pool"
 local MULTI_INFERENCE = "/tensorflow.serving.PredictionService/MultiInference"
@@ -22,7 +23,7 @@ local function place_request(handle)
   local api, otherwise = context:get("api"), context:get("otherwise")
   local path = handle:headers():get(":path")
   local name = api == "rest" and spec_of_path(path).name or api == "grpc" and name_in_message(handle, path) or ""
-  handle:headers():replace(POOL_HEADER, handle:virtualHost():metadata():get(name) or otherwise)
+  handle:headers():replace(POOL_HEADER, NAMES[name] or otherwise)
 end
 
 function envoy_on_request(handle)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from serving.gateway.config import GatewayConfig
-from serving.gateway.filters import max_body_bytes, model_spec_context
+from serving.gateway.filters import MODEL_SPEC, max_body_bytes, model_spec_context, script
+from serving.gateway.lua_text import filled
 from serving.gateway.messages import Message
 from serving.gateway.table import RoutingTable
 
@@ -67,12 +68,14 @@ class _Route:
     def message(self, config: GatewayConfig, table: RoutingTable) -> Message:
         """Envoy's form of it."""
         context = {**self.context, "tokens": config.asks_for_tokens}
+        source = None
         if self.prediction and not table.empty:
             context["table"] = True
+            source = filled("NAMES", table.entries(str(self.context["api"]))) + script(*MODEL_SPEC)
         route = {
             "match": self.match,
             "route": self._action(config, mirrored=self.prediction and bool(table.mirrors)),
-            "typed_per_filter_config": model_spec_context(context),
+            "typed_per_filter_config": model_spec_context(context, source),
         }
         return route | ({"response_headers_to_add": [{"header": _LABEL_HEADER}]} if self.prediction else {})
 
@@ -111,7 +114,7 @@ def rest_routes(config: GatewayConfig, table: RoutingTable) -> Message:
     if config.candidates:
         routes = [_candidate(each) for each in routes]
     refusal = _refusal("the gateway does not answer this path: POST /v1/models/NAME:predict is one that it does")
-    return _host(config, "rest", [*(each.message(config, table) for each in routes), refusal], table)
+    return _host(config, "rest", [*(each.message(config, table) for each in routes), refusal])
 
 
 def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
@@ -128,7 +131,7 @@ def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
     if config.candidates:
         routes = [_candidate(each) for each in routes]
     refusal = _refusal("the gateway does not offer this method")
-    return _host(config, "grpc", [*(each.message(config, table) for each in routes), refusal], table)
+    return _host(config, "grpc", [*(each.message(config, table) for each in routes), refusal])
 
 
 def _candidate(route: _Route) -> _Route:
@@ -199,10 +202,10 @@ def _refusal(text: str) -> Message:
     return {"match": {"prefix": "/"}, "direct_response": {"status": 404, "body": {"inline_string": text}}}
 
 
-def _host(config: GatewayConfig, name: str, routes: list[Message], table: RoutingTable) -> Message:
+def _host(config: GatewayConfig, name: str, routes: list[Message]) -> Message:
     # What may be kept for a retry: whatever the body limit lets in.
     kept = {"request_body_buffer_limit": max_body_bytes(config.settings)}
-    host = {"name": name, "domains": ["*"], "routes": routes, **kept, **table.metadata(name)}
+    host = {"name": name, "domains": ["*"], "routes": routes, **kept}
     if config.asks_for_tokens:
         # No model server sees a token. The page and the recorder of copies behind other routes do not either.
         host["request_headers_to_remove"] = ["authorization"]

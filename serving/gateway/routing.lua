@@ -1,7 +1,8 @@
 -- Which label answers a request that chooses neither version nor label, and whether a copy of it goes to a candidate.
 -- `model_spec.lua` follows in the same script and uses these.
 --
--- The table (`serving/gateway/table.py`) is metadata of the virtual host, one entry a served name:
+-- Where some served names are not as the others, NAMES (`serving/gateway/table.py`) stands before this in the script of
+-- the routes that choose, with an entry for each of them:
 --   split   list of { label, below }: the label answers where the request's place is below that many percent
 --   mirror  { percent, cluster }: of the requests that the default label answers
 
@@ -46,8 +47,8 @@ end
 
 -- The label that answers; `default` is the route's. Marks the request where a copy of it goes to a candidate.
 local function label_of(handle, name, default)
-  local entry = handle:virtualHost():metadata():get(name)
-  if type(entry) ~= "table" then return default end
+  local entry = NAMES[name]
+  if not entry then return default end
   local label = split_label(handle, name, entry, default)
   local mirror = entry.mirror
   if mirror and label == default and math.random() * 100 < mirror.percent then

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from serving.gateway.messages import Message
-
-#: Metadata of a virtual host that `model_spec.lua` reads.
-LUA: Final = "envoy.filters.http.lua"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +32,9 @@ class RoutingTable:
         """Whether every request without a version goes to `stable` and nowhere else."""
         return not (self.splits or self.mirrors)
 
-    def metadata(self, door: str) -> Message:
-        """The table as the script finds it: one entry a served name, found in constant time."""
-        names = sorted({*self.splits, *self.mirrors})
-        entries = {name: self._entry(name, door) for name in names}
-        return {"metadata": {"filter_metadata": {LUA: entries}}} if names else {}
+    def entries(self, door: str) -> dict[str, Message]:
+        """What the script at that door is told, by served name."""
+        return {name: self._entry(name, door) for name in sorted({*self.splits, *self.mirrors})}
 
     def _entry(self, name: str, door: str) -> Message:
         entry: Message = {}

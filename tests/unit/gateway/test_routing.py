@@ -14,9 +14,11 @@ from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings
 from serving.gateway.config import GatewayConfig
 from serving.gateway.configuration import CLUSTERS, Configuration, clusters_of
+from serving.gateway.filters import MODEL_SPEC, script
 from serving.gateway.front import FrontConfig, front
+from serving.gateway.lua_text import filled, literal
 from serving.gateway.render import configuration
-from serving.gateway.table import LUA, Mirror, RoutingTable
+from serving.gateway.table import Mirror, RoutingTable
 
 GOLDEN = Path(__file__).parent / "golden"
 MIRROR = Mirror(percent=12.5, rest="10.0.0.9:8501", grpc="[fd00::9]:8500")
@@ -66,6 +68,9 @@ CASES = {
 def test_the_files_that_change_are_the_reviewed_ones(case: str):
     parts = {name: json.loads(part.text)["resources"] for name, part in CASES[case].parts().items()}
     rendered = json.dumps(parts, indent=2, ensure_ascii=False) + "\n"
+    for files in (MODEL_SPEC, (*MODEL_SPEC, "placement.lua")):
+        # The scripts have tests of their own; what stands before one is the table.
+        rendered = rendered.replace(json.dumps(script(*files), ensure_ascii=False)[1:-1], f"[{', '.join(files)}]")
     golden = GOLDEN / f"{case}.json"
     if os.environ.get("ROOST_REGENERATE"):
         golden.write_text(rendered)
@@ -110,12 +115,34 @@ def test_the_order_in_which_labels_were_written_does_not_move_a_key():
         RoutingTable(splits={"ua.default": split})
         for split in ({"previous": 10, "older": 5}, {"older": 5, "previous": 10})
     ]
-    first, second = (table.metadata("rest")["metadata"]["filter_metadata"][LUA] for table in tables)  # type: ignore[index]  # its own document
-    assert (
-        first
-        == second
-        == {"ua.default": {"split": [{"label": "older", "below": 5}, {"label": "previous", "below": 15}]}}
-    )
+    expected = {"ua.default": {"split": [{"label": "older", "below": 5}, {"label": "previous", "below": 15}]}}
+    assert [table.entries("rest") for table in tables] == [expected, expected]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("ua.default", '"ua.default"'),
+        ('"]=1;os.exit()--', '"\\034]\\0611\\059os.exit\\040\\041--"'),
+        ("\\\n\0é", '"\\092\\010\\000\\195\\169"'),
+        ({"split": [{"label": "previous", "below": 12.5}], "on": True}, None),
+        (7, "7"),
+    ],
+)
+def test_a_value_as_lua_source_is_that_value_and_nothing_else(value: object, text: str | None):
+    expected = text or '{["split"]={{["label"]="previous",["below"]=12.5}},["on"]=true}'
+    assert literal(value) == expected
+
+
+def test_what_has_no_form_in_lua_is_refused():
+    with pytest.raises(TypeError, match="NoneType"):
+        filled("NAMES", {"ua.default": None})
+
+
+def test_a_large_table_is_filled_in_functions_that_the_compiler_takes():
+    source = filled("NAMES", {f"c{number}.default": "large" for number in range(12_000)})
+    assert source.count("(function(t)") == 3
+    assert source.count("\nt[") == 12_000
 
 
 @pytest.mark.parametrize(
