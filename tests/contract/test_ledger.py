@@ -184,43 +184,38 @@ class TestOnboarding:
         assert [one.customer for one in ledger.customers(OnboardingStage.TRAINING)] == ["acme"]
         assert [one.customer for one in ledger.customers(OnboardingStage.SIGNED_UP)] == ["zeta"]
 
-    @pytest.mark.parametrize("stage", [OnboardingStage.TRAINED, OnboardingStage.FAILED])
-    def test_whose_run_has_ended_is_not_due(self, ledger: Ledger, stage: OnboardingStage) -> None:
+    def test_whose_run_has_ended_is_not_due(self, ledger: Ledger) -> None:
         sign_up(ledger)
-        stand(ledger, stage, error="a task failed")
-        assert not ledger.due_onboardings(now=T0 + timedelta(days=1), limit=5, lease_seconds=10)
-        [row] = ledger.customers(stage)
-        assert (row.stage, row.error) == (stage, "a task failed")
+        for stage in (OnboardingStage.TRAINED, OnboardingStage.FAILED):
+            stand(ledger, stage, error="a task failed")
+            assert not ledger.due_onboardings(now=T0 + timedelta(days=1), limit=5, lease_seconds=10)
+            [row] = ledger.customers(stage)
+            assert (row.stage, row.error) == (stage, "a task failed")
 
-    @pytest.mark.parametrize(
-        ("stage", "again"),
-        [(OnboardingStage.TRAINED, False), (OnboardingStage.FAILED, True), (OnboardingStage.REFUSED, True)],
-    )
-    def test_a_signup_begins_again_where_there_is_no_model(
-        self, ledger: Ledger, stage: OnboardingStage, again: bool
-    ) -> None:
+    def test_a_signup_begins_again_where_there_is_no_model(self, ledger: Ledger) -> None:
         sign_up(ledger)
-        stand(ledger, stage, error="why")
-        assert sign_up(ledger, "s2") is again
-        [row] = ledger.customers()
-        assert (row.stage, row.event_id) == ((OnboardingStage.SIGNED_UP, "s2") if again else (stage, "s1"))
+        stand(ledger, OnboardingStage.TRAINED)
+        assert not sign_up(ledger, "s2")
+        for number, stage in enumerate((OnboardingStage.FAILED, OnboardingStage.REFUSED), start=3):
+            stand(ledger, stage, error="why")
+            assert sign_up(ledger, f"s{number}")
+            [row] = ledger.customers()
+            assert (row.stage, row.event_id, row.error) == (OnboardingStage.SIGNED_UP, f"s{number}", None)
 
-    @pytest.mark.parametrize("stage", list(OnboardingStage))
-    def test_a_run_that_was_started_by_hand_is_followed(self, ledger: Ledger, stage: OnboardingStage) -> None:
+    def test_a_run_that_was_started_by_hand_is_followed(self, ledger: Ledger) -> None:
+        ends = {OnboardingStage.SIGNED_UP, OnboardingStage.LEAVING, OnboardingStage.GONE}
         sign_up(ledger)
-        stand(ledger, stage, error="why", attempts=3, next_attempt_at=T0 + timedelta(days=1))
-        follows = stage in {*OnboardingStage} - {
-            OnboardingStage.SIGNED_UP,
-            OnboardingStage.LEAVING,
-            OnboardingStage.GONE,
-        }
-        assert ledger.follow_run("acme", "default", "manual__1") is follows
-        [row] = ledger.customers()
-        if follows:
-            assert (row.stage, row.airflow_run_id, row.attempts) == (OnboardingStage.TRAINING, "manual__1", 0)
+        held = "signup__s1"
+        for number, stage in enumerate(OnboardingStage):
+            stand(ledger, stage, error="why", attempts=3, next_attempt_at=T0 + timedelta(days=1))
+            assert ledger.follow_run("acme", "default", f"manual__{number}") is (stage not in ends)
+            [row] = ledger.customers()
+            if stage in ends:
+                assert (row.stage, row.airflow_run_id, row.attempts) == (stage, held, 3)
+                continue
+            held = f"manual__{number}"
+            assert (row.stage, row.airflow_run_id, row.attempts) == (OnboardingStage.TRAINING, held, 0)
             assert ledger.due_onboardings(now=T0, limit=5, lease_seconds=10) == [row]
-        else:
-            assert (row.stage, row.airflow_run_id, row.attempts) == (stage, "signup__s1", 3)
 
     def test_a_run_of_another_model_or_of_nobody_is_not_followed(self, ledger: Ledger) -> None:
         sign_up(ledger)
