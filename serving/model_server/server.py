@@ -19,6 +19,7 @@ from serving.model_server.metrics import Metrics
 from serving.model_server.predictor import Predictor
 from serving.model_server.rest.handler import RestHandler, RestOptions
 from serving.model_server.rest.http_server import HttpServer
+from serving.model_server.rest.patience import Patience
 from serving.model_server.retries import LoadingPolicy
 from serving.model_server.rigour import Hazard
 from serving.model_server.runtime import RuntimeOptions
@@ -91,7 +92,12 @@ class ModelServer:
         )
         handler = RestHandler(self._core, predictor, self._metrics, options)
         try:
-            self._rest = HttpServer(port=flags.rest_api_port, handle=handler.handle, threads=flags.rest_api_num_threads)
+            self._rest = HttpServer(
+                port=flags.rest_api_port,
+                handle=handler.handle,
+                threads=flags.rest_api_num_threads,
+                patience=Patience(answer=options.timeout),
+            )
         except StatusError as error:
             # As officially: the server goes on without REST.
             _LOG.error("Failed to start HTTP Server at localhost:%s: %s", flags.rest_api_port, error.message)

@@ -7,6 +7,8 @@ server did 5,000 to 7,000 and an ASGI server with a pool of threads 3,500: the g
 import http
 import logging
 import socket
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,13 +18,12 @@ import httptools
 from serving.model_server.rest.answer import Answer
 from serving.model_server.rest.http_body import joined
 from serving.model_server.rest.json_answers import error_body
-from serving.model_server.statuses import Code, StatusError
+from serving.model_server.rest.patience import Patience
+from serving.model_server.statuses import Code, StatusError, http_status
 
 _LOG = logging.getLogger(__name__)
 _READ = 256 * 1024
 
-#: Seconds that a connection may stay open without a request, and that a request may stall half-way.
-IDLE_SECONDS, STALL_SECONDS = 3600.0, 30.0
 #: Bytes of a request's line and headers. A body may be of any size, as officially: bound it in the gateway before.
 MOST_HEAD = 64 * 1024
 
@@ -132,22 +133,41 @@ class Admission(Protocol):
 class Connection:
     """One client's connection, served by the thread that calls `serve`."""
 
-    def __init__(self, client: socket.socket, handle: Handle, admission: Admission) -> None:
+    def __init__(self, client: socket.socket, handle: Handle, admission: Admission, patience: Patience) -> None:
         self._client = client
         self._handle = handle
         self._admission = admission
+        self._patience = patience
         #: Whether it waits for a request: then it may be closed at any time without a loss.
         self.idle = True
+        #: When it began to do what it does now, be it waiting or working. Seconds of the monotonic clock.
+        self.since = time.monotonic()
+        self._answering = threading.Lock()
+        self._working = self._late = False
 
     def serve(self) -> None:
         """Answer requests until the client, an error, or the server's drain ends the connection."""
         try:
-            self._client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._serve()
         except (OSError, TimeoutError) as error:
             _LOG.debug("REST connection ended: %s", error)
         finally:
             self._client.close()
+
+    def expire(self, now: float) -> None:
+        """Answer for the request that is worked on, where it has taken too long; the work goes on, to no use."""
+        with self._answering:
+            if not self._working or now - self.since < self._patience.answer:
+                return
+            self._late = True
+        error = StatusError(Code.DEADLINE_EXCEEDED, "Timed out waiting for notification")
+        try:
+            self._send(
+                Answer(status=http_status(error.code), body=error_body(error)), keep_alive=False, head_only=False
+            )
+            self._client.shutdown(socket.SHUT_RDWR)
+        except OSError as gone:
+            _LOG.debug("REST connection ended: %s", gone)
 
     def hang_up_if_idle(self) -> None:
         """Wake the serving thread out of its wait for a next request that will not be taken."""
@@ -159,15 +179,18 @@ class Connection:
 
     def _serve(self) -> None:
         parser = _Parser(lambda: self._client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"))
+        received = 0
         while True:
-            self.idle = parser.current is None
-            self._client.settimeout(IDLE_SECONDS if self.idle else STALL_SECONDS)
-            if self.idle and self._admission.draining:
-                return
-            data = self._client.recv(_READ)
+            if parser.current is None:
+                self.idle, self.since, received = True, time.monotonic(), 0
+                if self._admission.draining:
+                    return
+            data = self._read(received)
             if not data:
                 return
-            self.idle = False
+            if not received:
+                self.idle, self.since = False, time.monotonic()
+            received += len(data)
             try:
                 parser.feed(data)
             except Refused as refused:
@@ -179,10 +202,23 @@ class Connection:
                     return
             parser.complete.clear()
 
+    def _read(self, received: int) -> bytes:
+        """Wait for bytes; none where the client has closed, or is too slow with a request that it has begun."""
+        rest = self._patience.rest(time.monotonic() - self.since, received) if received else self._patience.idle
+        if not rest:
+            return b""
+        self._client.settimeout(rest)
+        return self._client.recv(_READ)
+
     def _answer(self, request: _Request) -> bool:
         path = _path(request.url)
+        self.since, self._working = time.monotonic(), True
         with self._admission:
             answer = self._handle(request.method, path, joined(request.chunks, gzipped=request.gzipped))
+        with self._answering:
+            self._working = False
+            if self._late:
+                return False
         keep_alive = request.keep_alive and answer.keep_alive and not self._admission.draining
         self._send(answer, keep_alive=keep_alive, head_only=request.method == "HEAD")
         return keep_alive
@@ -192,7 +228,7 @@ class Connection:
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         lines += [f"content-length: {len(answer.body)}", f"connection: {'keep-alive' if keep_alive else 'close'}"]
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        self._client.settimeout(STALL_SECONDS)
+        self._client.settimeout(self._patience.stall)
         self._client.sendall(head if head_only else head + answer.body)
 
 

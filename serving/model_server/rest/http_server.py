@@ -1,17 +1,21 @@
 """The HTTP server: accepts connections, gives each a thread, and drains them."""
 
 import logging
+import math
 import socket
 import threading
 import time
 
 from serving.model_server.rest.http_connection import Connection, Handle
+from serving.model_server.rest.patience import Patience
 from serving.model_server.statuses import Code, StatusError
 
 _LOG = logging.getLogger(__name__)
 _BACKLOG = 512
-#: Connections open at once; a client beyond them waits in the backlog.
+#: Connections open at once. For one beyond them the one that has been idle for the longest is closed.
 MOST_CONNECTIONS = 1024
+#: Between two looks for requests that take too long.
+_WATCH_SECONDS = 0.5
 
 
 class _Admission:
@@ -31,9 +35,10 @@ class _Admission:
 class HttpServer:
     """Serves HTTP/1.1 with keep-alive. It starts to listen when made, and to answer with `start`."""
 
-    def __init__(self, *, port: int, handle: Handle, threads: int) -> None:
+    def __init__(self, *, port: int, handle: Handle, threads: int, patience: Patience) -> None:
         """Listen on a port (0: a free one). Raises UNAVAILABLE where it cannot be had."""
         self._handle = handle
+        self._patience = patience
         self._admission = _Admission(threads)
         self._open: set[Connection] = set()
         self._changed = threading.Condition()
@@ -53,6 +58,8 @@ class HttpServer:
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()
+        if math.isfinite(self._patience.answer):
+            threading.Thread(target=self._watch, name="rest-watch", daemon=True).start()
 
     def drain(self, seconds: float) -> None:
         """Accept nothing more, let requests under way end within so many seconds, and close."""
@@ -72,6 +79,7 @@ class HttpServer:
     def _accept(self) -> None:
         while True:
             with self._changed:
+                self._make_room()
                 self._changed.wait_for(lambda: len(self._open) < MOST_CONNECTIONS or self._admission.draining)
             if self._admission.draining:
                 return
@@ -83,7 +91,24 @@ class HttpServer:
                 _LOG.warning("Could not accept a REST connection: %s", error.strerror)
                 time.sleep(0.05)  # out of file descriptors, most likely: let some close
                 continue
-            self._begin(Connection(client, self._handle, self._admission))
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._begin(Connection(client, self._handle, self._admission, self._patience))
+
+    def _make_room(self) -> None:
+        """Where all connections are taken, close the one that has waited for a request the longest."""
+        idle = [connection for connection in self._open if connection.idle]
+        if len(self._open) >= MOST_CONNECTIONS and idle:
+            min(idle, key=lambda connection: connection.since).hang_up_if_idle()
+
+    def _watch(self) -> None:
+        """Answer for requests that take too long."""
+        while not self._admission.draining:
+            time.sleep(min(_WATCH_SECONDS, self._patience.answer / 4))
+            with self._changed:
+                connections = tuple(self._open)
+            now = time.monotonic()
+            for connection in connections:
+                connection.expire(now)
 
     def _begin(self, connection: Connection) -> None:
         with self._changed:

@@ -81,6 +81,16 @@ class Odd(tf.Module):
         return {"y": 1 // tf.cast(x, tf.int32)}
 
 
+class Slow(tf.Module):
+    """Counts, one by one: some microseconds each."""
+
+    @tf.function(input_signature=[SPEC([None], tf.float32)])
+    def count(self, x):
+        steps = tf.reduce_sum(x)
+        counted = tf.while_loop(lambda n: n < steps, lambda n: (n + 1.0,), (tf.constant(0.0),))[0]
+        return {"y": x - x + counted}
+
+
 class Vocabulary(tf.Module):
     """Looks words up in a table that is filled from an asset."""
 
@@ -132,6 +142,8 @@ def main(root: Path) -> None:
     _save(echo, root / "echo" / "1", serving_default=echo.echo)
     _save(odd, root / "odd" / "7", serving_default=odd.total, loop=odd.loop, divide=odd.divide)
     _save(words, root / "words" / "1", serving_default=words.look_up)
+    slow = Slow()
+    _save(slow, root / "slow" / "1", serving_default=slow.count)
     _keras(root / "keras" / "1")
     for name, signature in (("warm", "serving_default"), ("cold", "no_such_signature")):
         module = Scale(1.0)
