@@ -161,7 +161,7 @@ def test_a_training_that_fails_is_told_and_another_is_followed(world: World) -> 
         [told] = [row.event.data for row in world.ledger.unpublished(9)]
         assert isinstance(told, OperationReported)
         assert told.what == "customer.training.failed"
-        printed = world.roost("customers").stdout
+        printed = world.roost("customers", "--stage", "failed").stdout
         assert "training failed" in printed
         assert (
             "task train_and_stage failed: acme has 3 rows, and 500 are needed. Mend it, then `roost train acme"
