@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import warnings
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from roost.settings import GatewaySettings
 from serving.gateway.render import render
 from tests.integration.gateway.asking import PATH, PREDICT
 from tests.integration.gateway.authorities import Authority
-from tests.integration.gateway.running import configured
+from tests.integration.gateway.running import configured, started
 from tests.integration.gateway.secured import (
     REQUEST,
     Secured,
@@ -78,6 +79,22 @@ def test_below_tls_1_2_there_is_nohandshake(tls: Secured, tmp_path: Path):
 
     with pytest.raises(ssl.SSLError, match=r"(?i)protocol version|unsupported protocol"), handshake(tls, context):
         pass
+
+
+def test_a_client_that_never_ends_its_handshake_is_hung_up_on(model_server: StandIn, tmp_path: Path):
+    """The time limit of handshakes, set short here; ten seconds in earnest."""
+    Authority("servers").pair("gateway").write(tmp_path / "tls.crt", tmp_path / "tls.key")
+    settings = GatewaySettings(tls_cert_file=tmp_path / "tls.crt", tls_key_file=tmp_path / "tls.key")
+    config = configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)
+    rendered = render(config)
+    hasty = rendered.replace('"transport_socket_connect_timeout": "10s"', '"transport_socket_connect_timeout": "0.3s"')
+    assert hasty != rendered
+
+    with started(config, hasty):
+        for address in (config.rest, config.grpc):
+            host, port = address.split(":")
+            with socket.create_connection((host, int(port)), timeout=5) as silent:
+                assert silent.recv(1) == b""
 
 
 def test_mutual_tls_lets_in_who_shows_a_certificate_of_the_authority_and_nobody_else(mutual: Secured, tmp_path: Path):
