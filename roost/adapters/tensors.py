@@ -58,6 +58,13 @@ _HELD_AS: dict[int, np.dtype[Any]] = {
     types_pb2.DT_COMPLEX64: np.dtype(np.float32),
     types_pb2.DT_COMPLEX128: np.dtype(np.float64),
 }
+#: Fields whose numbers have a fixed width: what stands before their bytes in a message (field number, kind "bytes").
+_PACKED_TAGS = {
+    number: bytes([tensor_pb2.TensorProto.DESCRIPTOR.fields_by_name[_VALUE_FIELDS[number]].number << 3 | 2])
+    for number in (types_pb2.DT_FLOAT, types_pb2.DT_DOUBLE, types_pb2.DT_COMPLEX64, types_pb2.DT_COMPLEX128)
+}
+#: Numbers from which on this is the quicker way.
+_WORTH_PACKING = 16
 #: Small integers travel as 32 bits, and TensorFlow cuts what does not fit: 300 is 44 in a uint8.
 _WRAPPED = frozenset({types_pb2.DT_INT8, types_pb2.DT_INT16, types_pb2.DT_UINT8, types_pb2.DT_UINT16})
 #: Elements: a request of a few bytes may claim a tensor of any size, filled from one value.
@@ -109,7 +116,22 @@ def fill_tensor(tensor: tensor_pb2.TensorProto, values: Array) -> None:
         return
     if number in _HELD_AS:
         values = np.ascontiguousarray(values).reshape(-1).view(_HELD_AS[number])
+    if number in _PACKED_TAGS and values.size >= _WORTH_PACKING:
+        # The wire form of a packed field is the array's own bytes: merged in one step, not number by number.
+        content = values.tobytes()
+        tensor.MergeFromString(_PACKED_TAGS[number] + _varint(len(content)) + content)
+        return
     getattr(tensor, _VALUE_FIELDS.get(number, _SMALL_INTEGERS_FIELD)).extend(values.ravel().tolist())
+
+
+def _varint(value: int) -> bytes:
+    """Return protobuf's form of a length: seven bits a byte, the lowest first."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def packed_tensor_from_array(array: npt.ArrayLike) -> tensor_pb2.TensorProto:
@@ -155,9 +177,11 @@ def _typed_values(tensor: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array
     values: Sequence[Any] = getattr(tensor, _VALUE_FIELDS.get(number, _SMALL_INTEGERS_FIELD))
     held = _HELD_AS.get(number, dtype)
     if number in _WRAPPED:
-        return np.fromiter(values, dtype=np.int32, count=len(values)).astype(dtype)
+        return np.array(values, dtype=np.int32).astype(dtype)
     try:
-        found = np.fromiter(values, dtype=held, count=len(values))
+        # Many numbers are read at once in a tenth of the time of one by one; a few, and strings, are not.
+        one_by_one = held.kind == "O" or len(values) < _WORTH_PACKING
+        found = np.fromiter(values, dtype=held, count=len(values)) if one_by_one else np.array(values, dtype=held)
     except OverflowError as error:
         raise UnsupportedTensorError(f"a value does not fit {dtype}: {error}") from error
     if held is dtype:

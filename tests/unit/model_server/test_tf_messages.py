@@ -28,6 +28,9 @@ ARRAYS = [
     np.array([[b"a", b"\xff\x00"], [b"", b"JFK"]], dtype=object),
     np.array(3.5, dtype=np.float32),
     np.zeros((0, 3), dtype=np.float32),
+    np.arange(300, dtype=np.float32).reshape(3, 100),
+    np.arange(40, dtype=np.complex64) * 1j,
+    np.arange(10_000, dtype=np.float64)[::2],
 ]
 
 
