@@ -14,7 +14,7 @@ from roost.contracts.errors import ArtifactInvalid, Retryable
 from roost.contracts.manifest import ArtifactManifest
 from roost.telemetry import metrics
 from serving.node.files import sync_directory
-from serving.node.integrity import Key, Seals, check_files, read_manifest
+from serving.node.integrity import Key, Seal, Seals, check_files, read_manifest
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,15 @@ class DiskCache:
         Reads all of it, once in the life of this object as long as no file is written to.
         """
         try:
-            manifest, found = read_manifest(self.path(key))
+            directory = self.path(key)
+            if self._seals.unbroken(key, directory, digest):
+                return True
+            manifest, found = read_manifest(directory)
             if found != digest:
                 return False
-            self._seals.check(key, self.path(key), manifest)
+            seal = Seal.of(directory, manifest, found)
+            check_files(directory, manifest)
+            self._seals.put(key, seal)
         except (ArtifactInvalid, OSError) as error:
             self._damaged(key, error)
             return False
@@ -131,7 +136,7 @@ class DiskCache:
             target.parent.mkdir(exist_ok=True)
             directory.replace(target)
             self._sizes[key] = size
-            self._seals.seal(key, target, read_manifest(target)[0])
+            self._seals.put(key, Seal.of(target, *read_manifest(target)))
             sync_directory(target.parent)
             sync_directory(self._root)
             self._measure()

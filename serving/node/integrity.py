@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,21 @@ Key = tuple[str, int]
 _CHUNK: Final = 1 << 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seal:
+    """A version as it was when its files were read: its manifest's digest, its files, and the file system's facts."""
+
+    digest: str
+    files: tuple[str, ...]
+    facts: int
+
+    @classmethod
+    def of(cls, directory: Path, manifest: ArtifactManifest, digest: str) -> Seal:
+        """The seal of what is there now. Raises OSError where a file is missing."""
+        files = (MANIFEST_NAME, *(file.path for file in manifest.files))
+        return cls(digest=digest, files=files, facts=_facts(directory, files))
+
+
 class Seals:
     """Remembers what was read in whole and found good, with the file system's facts of that moment.
 
@@ -25,22 +42,20 @@ class Seals:
     """
 
     def __init__(self) -> None:
-        self._facts: dict[Key, int] = {}
+        self._seals: dict[Key, Seal] = {}
 
-    def seal(self, key: Key, directory: Path, manifest: ArtifactManifest) -> None:
-        """The files there have just been read, and are good."""
-        self._facts[key] = _facts(directory, manifest)
+    def put(self, key: Key, seal: Seal) -> None:
+        """The files have been read, not before `seal` was made, and are good."""
+        self._seals[key] = seal
 
-    def check(self, key: Key, directory: Path, manifest: ArtifactManifest) -> None:
-        """Read what has not been read since it was last written. Raises as `check_files`."""
-        facts = _facts(directory, manifest)
-        if self._facts.get(key) != facts:
-            check_files(directory, manifest)
-            self._facts[key] = facts
+    def unbroken(self, key: Key, directory: Path, digest: str) -> bool:
+        """Whether these are still the files that were found good, with that digest. Raises OSError for missing ones."""
+        seal = self._seals.get(key)
+        return seal is not None and seal.digest == digest and seal.facts == _facts(directory, seal.files)
 
     def drop(self, key: Key) -> None:
         """Forget one version."""
-        self._facts.pop(key, None)
+        self._seals.pop(key, None)
 
 
 def read_manifest(directory: Path) -> tuple[ArtifactManifest, str]:
@@ -84,7 +99,7 @@ def check_file(path: Path, expected: ManifestFile) -> None:
         raise ArtifactInvalid(f"{expected.path} has sha256 {digest.hexdigest()}, its manifest says {expected.sha256}")
 
 
-def _facts(directory: Path, manifest: ArtifactManifest) -> int:
+def _facts(directory: Path, files: Iterable[str]) -> int:
     """Inode, size, and the instants of the last write and change of each file, in one number."""
-    stats = [(directory / file.path).stat() for file in manifest.files]
+    stats = [(directory / file).stat() for file in files]
     return hash(tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for stat in stats))
