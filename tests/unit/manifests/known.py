@@ -7,6 +7,7 @@ from functools import cache
 
 import typer
 from pydantic import BaseModel
+from typer import Exit
 from typer._click.exceptions import UsageError
 from typer.core import TyperGroup
 
@@ -48,6 +49,9 @@ def complaint(words: list[str]) -> str | None:
             left = [*context._protected_args, *context.args]
             _, command, rest = command.resolve_command(context, left)
         command.make_context(command.name, rest, parent=context)
+    except Exit:
+        # Asked for help, and gave it.
+        return None
     except UsageError as error:
         return str(error.format_message()) or f"{' '.join(words)} is not complete"
     return None
