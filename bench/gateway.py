@@ -1,9 +1,10 @@
 """B8: what the gateway adds to a prediction.
 
-One client asks the same upstream in four ways, in turns, in one run: directly, through a bare Envoy (routes only),
-through the gateway, and through the gateway with a token that is bound to a customer. The upstream answers at once with
-what it got, so that what is left is the way. Client, gateway and upstream share the machine's cores: compare the ways
-with each other, not with other machines.
+One client asks the same upstream in several ways, in turns, in one run: directly, through a bare Envoy (routes only),
+through the gateway as it is by default, and through the gateway with everything on: a token that is bound to a
+customer, limits of what it may name, a rate for each customer, a split between two labels, an access log. The upstream
+answers at once with what it got, so that what is left is the way. Client, gateway and upstream share the machine's
+cores: compare the ways with each other, not with other machines.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -24,14 +25,17 @@ from typing import Final
 import grpc
 import numpy as np
 
+from bench import gateway_parts
 from bench.figures import Grid
 from bench.machine import machine
+from bench.processor import processor_seconds
 from bench.report import Report
 from roost.adapters.tf_messages import packed_tensor_from_array, predict_pb2
 from roost.settings import GatewaySettings
 from serving.gateway import filters
 from serving.gateway.config import GatewayConfig
 from serving.gateway.render import bootstrap, render
+from serving.gateway.table import RoutingTable
 from serving.gateway.tokens import Grant, SigningKey, key_set, mint
 from tests.integration.gateway.running import configured, started
 from tests.integration.gateway.stand_in import stand_in
@@ -48,9 +52,13 @@ _COLUMNS: Final = (
     "p99",
     "over direct",
     "over bare",
+    "µs of Envoy",
     f"calls/s, {IN_FLIGHT} at a time",
     "of bare",
 )
+#: Everything that can be on: nobody reaches the rate.
+ALL_ON: Final = {"customer_rate": 100_000, "choices": ("stable", "previous"), "keep_request_ids": True}
+TABLE: Final = RoutingTable(splits={"ua.default": {"previous": 10}})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +69,8 @@ class Way:
     rest: http.client.HTTPConnection
     channel: grpc.Channel
     token: str | None = None
+    #: Process of its Envoy, where there is one.
+    pid: int | None = None
 
     def by_rest(self, body: bytes) -> None:
         """One request and its whole answer."""
@@ -96,10 +106,13 @@ def run(*, calls: int = 100, rounds: int = 20) -> Report:
     """Measure: `calls` per way, API and round; `rounds` turns that the ways take."""
     facts = machine()
     with ExitStack() as stack:
-        ways = _ways(stack)
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="roost-b8-", dir="/tmp")))
+        place = _place(directory, stack)
+        ways = _ways(place, stack)
         measured = _measured(ways, calls, rounds)
+        parts = gateway_parts.grid(place, calls=calls * 4, rounds=max(2, rounds // 4))
     rows = [_row(api, name, measured) for api in ("grpc", "rest") for name in (way.name for way in ways)]
-    gateway = {str(row["api"]): row for row in rows if row["way"] == "gateway"}
+    gateway = {str(row["api"]): row for row in rows if row["way"] == "gateway, all on"}
     return Report(
         program="B8",
         machine=facts,
@@ -109,8 +122,12 @@ def run(*, calls: int = 100, rounds: int = 20) -> Report:
                 title="B8: what the gateway adds to a prediction, milliseconds",
                 columns=_COLUMNS,
                 rows=tuple(tuple(row.values()) for row in rows),
-                notes=("One client, one call at a time; client, gateway and upstream share the cores.",),
-            )
+                notes=(
+                    "One client, one call at a time; client, gateway and upstream share the cores.",
+                    "µs of Envoy: its processor time a call, which other programs beside it hardly change.",
+                ),
+            ),
+            parts,
         ],
         targets=_targets(gateway),
         samples={"rows": rows},
@@ -129,26 +146,49 @@ def _targets(gateway: dict[str, dict[str, str | float | None]]) -> list[tuple[st
     return [*found, ("calls per second ≥ 80 % of a bare Envoy's", f"{rate:.0%}", rate >= 0.8)]
 
 
-def _ways(stack: ExitStack) -> list[Way]:
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="roost-b8-", dir="/tmp")))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What all ways have in common."""
+
+    directory: Path
+    socket: Path
+    rest: str
+    settings: GatewaySettings
+    token: str
+
+    def configured(self, name: str, settings: GatewaySettings) -> GatewayConfig:
+        """A gateway's configuration in a directory of its own."""
+        home = self.directory / name.replace(" ", "-")
+        home.mkdir()
+        return configured(home, socket=self.socket, rest=self.rest, settings=settings)
+
+
+def _place(directory: Path, stack: ExitStack) -> Place:
     socket, rest = stack.enter_context(_upstream(directory))
     key = SigningKey.create()
     (directory / "jwks.json").write_text(key_set([key]))
     grant = Grant(subject="bench", issuer="roost", audience="roost-predictions", lifetime=3600, customers=("ua",))
-    plain, tokens = GatewaySettings(), GatewaySettings(jwks_file=directory / "jwks.json")
+    log = directory / "access.log"
+    every = GatewaySettings.model_validate({"jwks_file": directory / "jwks.json", "access_log": log, **ALL_ON})
+    token = mint(key, grant, now=time.time())
+    return Place(directory=directory, socket=socket, rest=rest, settings=every, token=token)
+
+
+def _ways(place: Place, stack: ExitStack) -> list[Way]:
+    plain = GatewaySettings()
+    tokens = GatewaySettings(jwks_file=place.settings.jwks_file)
 
     def way(name: str, settings: GatewaySettings, text: Callable[[GatewayConfig], str], token: str | None) -> Way:
-        place = directory / name.replace(" ", "-")
-        place.mkdir()
-        config = configured(place, socket=socket, rest=rest, settings=settings)
-        stack.enter_context(started(config, text(config)))
-        return _opened(name, config.rest, config.grpc, token)
+        config = place.configured(name, settings)
+        process = stack.enter_context(started(config, text(config))).process
+        return replace(_opened(name, config.rest, config.grpc, token), pid=process.pid)
 
     return [
-        _opened("direct", rest, f"unix:{socket}", None),
-        way("bare envoy", plain, _bare, None),
+        _opened("direct", place.rest, f"unix:{place.socket}", None),
+        way("bare envoy", plain, bare, None),
         way("gateway", plain, render, None),
-        way("gateway with tokens", tokens, render, mint(key, grant, now=time.time())),
+        way("gateway with tokens", tokens, render, place.token),
+        way("gateway, all on", place.settings, lambda config: render(config, TABLE), place.token),
     ]
 
 
@@ -162,11 +202,12 @@ def _opened(name: str, rest: str, target: str, token: str | None) -> Way:
     )
 
 
-def _bare(config: GatewayConfig) -> str:
+def bare(config: GatewayConfig) -> str:
     """The same Envoy with nothing but a route to the upstream: what any proxy of its kind would cost."""
     document = json.loads(json.dumps(bootstrap(config)))
-    for listener in document["static_resources"]["listeners"]:
+    for listener in document["static_resources"]["listeners"][:2]:
         manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        manager.pop("access_log", None)
         manager["http_filters"] = [filters.router()]
         route = {"match": {"prefix": "/"}, "route": {"cluster": f"model_{listener['name']}"}}
         manager["route_config"] = {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]}
@@ -194,21 +235,29 @@ def _serve(directory: Path, pipe: Connection) -> None:
         pipe.recv()
 
 
-def _measured(ways: list[Way], calls: int, rounds: int) -> dict[tuple[str, str], list[float]]:
-    """Seconds of each call by API and way; ``many`` holds calls per second."""
-    row = {"distance": 1400.0, "hour": 17.0, "carrier": "UA", "origin": "EWR"}
-    as_json = json.dumps({"instances": [row] * 8}).encode()
+def a_request() -> bytes:
+    """Eight rows of two features, for the model that all ways ask for."""
     request = predict_pb2.PredictRequest(model_spec={"name": "ua.default"})
     for name in ("distance", "hour"):
         request.inputs[name].CopyFrom(packed_tensor_from_array(np.arange(8, dtype=np.float32)))
-    as_proto = request.SerializeToString()
+    return request.SerializeToString()
+
+
+def _measured(ways: list[Way], calls: int, rounds: int) -> dict[tuple[str, str], list[float]]:
+    """Seconds of each call by API and way; ``many`` holds calls per second."""
+    row = {"distance": 1400.0, "hour": 17.0, "carrier": "UA", "origin": "EWR"}
+    as_json, as_proto = json.dumps({"instances": [row] * 8}).encode(), a_request()
     measured: dict[tuple[str, str], list[float]] = {}
     for turn in range(rounds + 1):
         for way in ways:
             for api, one, body in (("grpc", way.by_grpc, as_proto), ("rest", way.by_rest, as_json)):
-                seconds = _timed(one, body, _WARM_UP if turn == 0 else calls)
+                before = processor_seconds(way.pid) if way.pid else 0.0
+                seconds = _timed(one, body, calls if turn else _WARM_UP)
                 if turn:
                     measured.setdefault((api, way.name), []).extend(seconds)
+                if turn and way.pid:
+                    spent = (processor_seconds(way.pid) - before) / calls
+                    measured.setdefault((f"{api} envoy", way.name), []).append(spent)
             if turn:
                 measured.setdefault(("many", way.name), []).append(way.many_by_grpc(as_proto, calls))
     return measured
@@ -228,6 +277,7 @@ def _row(api: str, name: str, measured: dict[tuple[str, str], list[float]]) -> d
         return float(np.percentile(measured[api, way], percent)) * 1000
 
     rate = statistics.median(measured["many", name])
+    spent = measured.get((f"{api} envoy", name))
     return {
         "api": api,
         "way": name,
@@ -236,6 +286,7 @@ def _row(api: str, name: str, measured: dict[tuple[str, str], list[float]]) -> d
         "p99_ms": at(name, 99),
         "over_direct_ms": at(name, 50) - at("direct", 50),
         "over_bare_ms": at(name, 50) - at("bare envoy", 50),
+        "envoy_us": statistics.median(spent) * 1e6 if spent else None,
         "calls_per_second": rate if api == "grpc" else None,
         "of_bare_rate": rate / statistics.median(measured["many", "bare envoy"]) if api == "grpc" else None,
     }

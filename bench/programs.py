@@ -41,10 +41,22 @@ def _churn(options: Options) -> Sequence[Report]:
     return churn.run(options)
 
 
+def _neighbour(options: Options) -> Sequence[Report]:
+    from bench import neighbour
+
+    return [neighbour.run(rounds=max(2, options.count // 6))]
+
+
 def _pools(options: Options) -> Sequence[Report]:
     from bench import pools
 
     return [pools.run(rounds=max(2, options.count // 3))]
+
+
+def _model_server(options: Options) -> Sequence[Report]:
+    from bench import model_server
+
+    return model_server.run(options)
 
 
 def _startup(options: Options) -> Sequence[Report]:
@@ -89,11 +101,25 @@ PROGRAMS: Final = (
         run=_gateway,
     ),
     Program(
+        names=("B5",),
+        measures="how much slower an untouched model answers while its node loads others",
+        against="the same model while nothing loads, in turns",
+        minutes=2,
+        run=_neighbour,
+    ),
+    Program(
         names=("FRONT",),
         measures="what it costs to find a name's pool among 10,000, and to move a name",
         against="a front without a placement, a route a name, a tree of path prefixes",
         minutes=1,
         run=_pools,
+    ),
+    Program(
+        names=("MS",),
+        measures="the drop-in model server: calls a second of one core, seconds and memory of a model",
+        against="a bare loop over the run, and both doors with nothing behind them",
+        minutes=2,
+        run=_model_server,
     ),
     Program(
         names=("B11",),

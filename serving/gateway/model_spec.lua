@@ -264,13 +264,11 @@ local function route_of(handle)
   }
 end
 
--- What chooses the label of a served name for this request, and notes it.
+-- What chooses the label of a served name for this request.
 local function chooser(handle, route)
   if not route.label then return function() return nil end end
   return function(name)
-    local label = route.table and label_of(handle, name, route.label) or route.label
-    note_label(handle, label)
-    return label
+    return route.table and label_of(handle, name, route.label) or route.label
   end
 end
 

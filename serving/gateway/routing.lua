@@ -64,8 +64,3 @@ end
 local function forget_mirror(handle)
   if handle:headers():get(MIRROR_HEADER) then handle:headers():remove(MIRROR_HEADER) end
 end
-
--- The answer says it in `x-roost-label`.
-local function note_label(handle, label)
-  handle:streamInfo():dynamicMetadata():set("roost", "label", label)
-end
