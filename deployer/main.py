@@ -143,7 +143,7 @@ class Deployer:
 
     def _desired(self, pool: str) -> DesiredStore:
         interval = self._settings.deployer.write_interval_seconds
-        return DesiredStore(pool, self._parts.store, self._parts.clock, interval)
+        return DesiredStore(pool, self._parts.store, self._parts.clock, interval, self._parts.policy.loading(pool))
 
     def _nodes(self, pool: str) -> PoolNodes:
         return PoolNodes(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deployer.domain.planner import Change, Flip, Load, RollBack, Settle
+from deployer.domain.planner import Change, Flip, Load, RollBack, Settle, Swap
 from roost.contracts.acks import NodeModel, NodeState, VersionState
-from roost.contracts.desired import PREVIOUS, STABLE, DesiredModel, DesiredVersion
+from roost.contracts.desired import PREVIOUS, STABLE, DesiredModel, DesiredVersion, LoadingOrder
 from roost.contracts.rollout import Rollout
 
 
@@ -90,6 +90,7 @@ class PoolView:
     nodes: tuple[NodeView, ...]
     #: Known and not counted; they converge when they are back.
     absent: tuple[str, ...] = ()
+    loading: LoadingOrder = LoadingOrder.LOAD_FIRST
 
 
 def promotion(rollout: Rollout, pool: PoolView, previous_percent: float = 0) -> Judgement:
@@ -98,7 +99,7 @@ def promotion(rollout: Rollout, pool: PoolView, previous_percent: float = 0) -> 
     entry = pool.entries.get(name)
     if entry is None or not entry.has(version):
         listed = DesiredVersion(version=version, digest=rollout.digest, rollout_id=rollout.id)
-        return Wants(change=Load(name=name, version=listed))
+        return Wants(change=_brought(name, listed, pool))
     if not pool.nodes:
         return Waits(reason="No node of the pool is ready.")
     return _failed(name, version, pool) or _flipped(rollout, entry, pool, previous_percent)
@@ -114,7 +115,7 @@ def rolling_back(rollout: Rollout, pool: PoolView, target: DesiredVersion | None
     if entry.stable != version or target is None or entry.labels.get(PREVIOUS) == target.version:
         return Wants(change=back)
     if not entry.has(target.version):
-        return Wants(change=Load(name=name, version=target))
+        return Wants(change=_brought(name, target, pool))
     failed = _failed(name, target.version, pool)
     if failed is not None:
         return failed
@@ -133,6 +134,13 @@ def bake(rollout: Rollout, pool: PoolView) -> Judgement:
         return Wants(change=Settle(name=rollout.name))
     behind = [node.node for node in pool.nodes if not _only(node, rollout.name, rollout.version)]
     return Waits(reason=f"{', '.join(behind)} must unload what came before.") if behind else Done()
+
+
+def _brought(name: str, version: DesiredVersion, pool: PoolView) -> Change:
+    """Beside what is there; or in its place, where the pool's memory does not hold both."""
+    if pool.loading is LoadingOrder.UNLOAD_FIRST:
+        return Swap(name=name, version=version)
+    return Load(name=name, version=version)
 
 
 def _flipped(rollout: Rollout, entry: DesiredModel, pool: PoolView, previous_percent: float) -> Judgement:

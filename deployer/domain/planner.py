@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from roost.contracts.desired import PREVIOUS, STABLE, DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.desired import PREVIOUS, STABLE, DesiredModel, DesiredState, DesiredVersion, LoadingOrder
 from roost.contracts.errors import Conflict
 
 Entry = DesiredModel | None
@@ -35,6 +35,14 @@ class Flip:
     version: int
     #: Percent of the requests without a version that the previous one goes on answering.
     previous_percent: float = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """Let a version take the place of all that is listed, and answer: in a pool that unloads first."""
+
+    name: str
+    version: DesiredVersion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +76,7 @@ class Remove:
     name: str
 
 
-Change = Load | Flip | Settle | RollBack | Isolate | Remove
+Change = Load | Flip | Swap | Settle | RollBack | Isolate | Remove
 
 
 def load(entry: Entry, name: str, version: DesiredVersion) -> DesiredModel:
@@ -96,6 +104,11 @@ def flip(entry: Entry, name: str, version: int, previous_percent: float = 0) -> 
     labels = {STABLE: version, PREVIOUS: entry.stable}
     split = {PREVIOUS: previous_percent} if previous_percent > 0 else {}
     return DesiredModel(name=name, versions=entry.versions, labels=labels, split=split)
+
+
+def swap(name: str, version: DesiredVersion) -> DesiredModel:
+    """An entry of exactly that version, which answers."""
+    return DesiredModel(name=name, versions=(version,), labels={STABLE: version.version})
 
 
 def settle(entry: Entry) -> Entry:
@@ -143,22 +156,32 @@ def remove() -> Entry:
 
 def apply(entry: Entry, change: Change) -> Entry:
     """The entry after one change. Raises `NotListed` as the change does."""
+    after: Entry
     match change:
         case Load(name=name, version=version):
-            return load(entry, name, version)
+            after = load(entry, name, version)
         case Flip(name=name, version=number, previous_percent=percent):
-            return flip(entry, name, number, percent)
+            after = flip(entry, name, number, percent)
+        case Swap(name=name, version=version):
+            after = swap(name, version)
         case Settle():
-            return settle(entry)
+            after = settle(entry)
         case RollBack(version=number, to=to):
-            return roll_back(entry, number, to)
+            after = roll_back(entry, number, to)
         case Isolate(name=name, version=version):
-            return isolate(name, version)
-    return remove()
+            after = isolate(name, version)
+        case _:
+            after = remove()
+    return after
 
 
-def plan(current: DesiredState, changes: Sequence[Change], reason: str) -> DesiredState:
-    """The next desired state, its generation one more; `current` itself where the changes change nothing."""
+def plan(
+    current: DesiredState, changes: Sequence[Change], reason: str, loading: LoadingOrder | None = None
+) -> DesiredState:
+    """The next desired state, its generation one more; `current` itself where the changes change nothing.
+
+    `loading` None keeps the order that the pool has.
+    """
     entries: dict[str, DesiredModel] = {model.name: model for model in current.models}
     changed = False
     for change in changes:
@@ -174,4 +197,10 @@ def plan(current: DesiredState, changes: Sequence[Change], reason: str) -> Desir
     if not changed:
         return current
     models = tuple(entries[name] for name in sorted(entries))
-    return DesiredState(pool=current.pool, generation=current.generation + 1, models=models, reason=reason)
+    return DesiredState(
+        pool=current.pool,
+        generation=current.generation + 1,
+        models=models,
+        reason=reason,
+        loading=loading or current.loading,
+    )

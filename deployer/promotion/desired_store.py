@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from deployer.domain.planner import Change, plan
 from deployer.promotion import models_config
 from deployer.promotion.bucket import TokenBucket
-from roost.contracts.desired import DesiredState
+from roost.contracts.desired import DesiredState, LoadingOrder
 from roost.contracts.errors import Conflict, NotFound, StorageUnavailable
 from roost.contracts.ids import config_object, desired_object
 from roost.ports.clock import Clock
@@ -36,9 +36,17 @@ class Held:
 class DesiredStore:
     """One pool's desired object. One thread at a time."""
 
-    def __init__(self, pool: str, store: ObjectStore, clock: Clock, write_interval: float) -> None:
-        """`write_interval` in seconds, once a burst of two writes is spent."""
+    def __init__(
+        self,
+        pool: str,
+        store: ObjectStore,
+        clock: Clock,
+        write_interval: float,
+        loading: LoadingOrder = LoadingOrder.LOAD_FIRST,
+    ) -> None:
+        """`write_interval` in seconds, once a burst of two writes is spent; `loading` is the policy's for this pool."""
         self.pool = pool
+        self._loading = loading
         self._store = store
         self._bucket = TokenBucket(clock, write_interval)
         self._held: Held | None = None
@@ -71,7 +79,7 @@ class DesiredStore:
             StorageUnavailable: no answer. It may have been written; plan again on what is there now.
         """
         held = self._current()
-        wanted = plan(held.state, changes, reason)
+        wanted = plan(held.state, changes, reason, self._loading)
         if wanted is held.state:
             return wanted
         self._bucket.take()

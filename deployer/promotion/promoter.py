@@ -198,6 +198,7 @@ class Promoter:
             entries={model.name: model for model in state.models},
             nodes=tuple(NodeView.of(one) for one in seen.states),
             absent=seen.absent,
+            loading=self._parts.policy.loading(self._desired.pool),
         )
 
     def _look(self, seen: Seen) -> None:

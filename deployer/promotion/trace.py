@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deployer.domain.planner import Change, Flip, Load, RollBack
+from deployer.domain.planner import Change, Flip, Load, RollBack, Swap
 from roost.contracts.rollout import Rollout
 from roost.ports.clock import Clock
 
@@ -38,7 +38,7 @@ class Traces:
         if isinstance(change, Load):
             trace.load_generation = generation
             trace.marks["load"] = now
-        elif isinstance(change, Flip | RollBack):
+        elif isinstance(change, Flip | Swap | RollBack):
             trace.flip_generation = generation
             trace.marks["flip"] = now
 

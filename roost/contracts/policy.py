@@ -10,7 +10,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from roost.contracts.ids import CustomerId
+from roost.contracts.desired import LoadingOrder
+from roost.contracts.ids import CustomerId, PoolId
 from roost.contracts.manifest import Frozen
 
 
@@ -140,6 +141,13 @@ class Cohort(Frozen):
     rules: dict[str, object] = Field(default_factory=dict)
 
 
+class PoolRules(Frozen):
+    """What holds for one serving pool."""
+
+    #: ``unload-first`` where its memory does not hold two versions of a model: that model is away while it changes.
+    loading: LoadingOrder = LoadingOrder.LOAD_FIRST
+
+
 class Policy(Frozen):
     """The whole file."""
 
@@ -149,6 +157,11 @@ class Policy(Frozen):
     #: Customer id to a partial `Rules` document.
     customers: dict[CustomerId, dict[str, object]] = Field(default_factory=dict)
     restart: RestartPolicy = RestartPolicy()
+    pools: dict[PoolId, PoolRules] = Field(default_factory=dict)
+
+    def loading(self, pool: str) -> LoadingOrder:
+        """What the nodes of that pool do first where a version takes another's place."""
+        return self.pools.get(pool, PoolRules()).loading
 
     def rules_for(self, customer: str) -> Rules:
         """Rules of one customer: defaults, overlaid by each cohort that lists them, then by their own entry."""

@@ -174,7 +174,7 @@ class World:
         self.reconciler = Reconciler(self.desired_store("default"), self.nodes_of("default"))
 
     def desired_store(self, pool: str) -> DesiredStore:
-        return DesiredStore(pool, self.store, self.clock, self.interval)
+        return DesiredStore(pool, self.store, self.clock, self.interval, self.parts.policy.loading(pool))
 
     def nodes_of(self, pool: str) -> PoolNodes:
         return PoolNodes(pool, self.pools, self.pools, self.clock, self.threads)
