@@ -197,6 +197,9 @@ def test_a_first_version_that_loads_leaves_the_default_answering() -> None:
     world.serve("ua.default", 1, stable=False)
 
     assert ask(world, "ua").model.cohort == "everyone"
+    # Proved, desired to be stable, and not labelled yet.
+    world.desired_only = {"ua.default"}
+    assert ask(world, "ua").model.cohort == "everyone"
     world.labels["ua.default"] = {"stable": 1}
     assert ask(world, "ua").model.own
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -158,11 +159,12 @@ def test_a_request_that_is_too_large_is_not_recorded() -> None:
 
 
 def test_offers_never_wait_however_many_there_are() -> None:
-    tapped, before = Tapped(ALL), counted("full")
+    tapped, before, began = Tapped(ALL), counted("full"), time.perf_counter()
 
     for _ in range(200):
         tapped.recorder.offer_copy(Copy(path="/", body=b""))
 
+    assert time.perf_counter() - began < 1
     assert counted("full") - before == 200 - 64
 
 
@@ -179,6 +181,16 @@ def test_memory_is_bounded_while_the_store_is_away_and_what_fits_is_written_once
     tapped.store.outage = None
 
     assert len(tapped.flush()) == 33
+
+
+def test_a_copy_for_a_model_that_is_not_there_is_not_taken_for_one_of_the_default() -> None:
+    """The model server refuses it: it was never answered, by nobody's model."""
+    tapped = Tapped({"rules": {"taps": {"rate": 1}, "predictions": {"cohort_default": "ua"}}})
+
+    tapped.ask(customer="new")
+
+    assert tapped.flush() == []
+    assert list(tapped.store.list("")) == []
 
 
 @pytest.mark.parametrize(
