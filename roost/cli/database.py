@@ -45,6 +45,11 @@ def revision(
         print(f"The database is at revision {found}, the newest.")
     else:
         print(f"The database is at revision {found or '(none)'}; the newest is {newest}. Run `roost database migrate`.")
-    # Revisions are numbers of four digits.
-    fits = found is not None and found >= newest if at_least else found == newest
-    raise typer.Exit(0 if fits else 1)
+    raise typer.Exit(0 if fits(found, newest, at_least=at_least) else 1)
+
+
+def fits(found: str | None, newest: str, *, at_least: bool) -> bool:
+    """Whether this version can run on the revision `found`. Revisions are numbers of four digits."""
+    if at_least:
+        return found is not None and found >= newest
+    return found == newest

@@ -9,7 +9,7 @@ from typing import Final
 
 from roost.contracts.acks import NodeState
 from roost.contracts.desired import DesiredState
-from roost.contracts.errors import NodeUnavailable, NotFound, RoostError
+from roost.contracts.errors import NodeUnavailable, NotFound, RoostError, StorageUnavailable
 from roost.contracts.ids import desired_object
 from roost.doctor.findings import Finding, doubtful, or_well, well, wrong
 from roost.ports.clock import Clock
@@ -69,8 +69,24 @@ def _desired(store: ObjectStore, pool: str) -> Finding:
     try:
         state = DesiredState.decoded(store.read(desired_object(pool))[0])
     except NotFound:
-        return well("storage", f"it answers; pool {pool} has no desired state yet: nothing was promoted there")
+        return _no_desired_state(store, pool)
     return well("storage", f"it answers; pool {pool} is desired at generation {state.generation}")
+
+
+def _no_desired_state(store: ObjectStore, pool: str) -> Finding:
+    """An object that is not there looks like a bucket that is not there; a list tells them apart."""
+    try:
+        next(store.list("fleet/"), None)
+    except NotFound:
+        said, remedy = (
+            "the bucket does not exist",
+            "make it, or correct ROOST_STORAGE__BUCKET and ROOST_STORAGE__PROJECT",
+        )
+        return wrong("storage", f"{store.uri('')}: {said}", remedy)
+    except StorageUnavailable as error:
+        said = f"pool {pool} has no desired state, and whether the bucket is there cannot be told: {error}"
+        return doubtful("storage", said, "nothing, before the first promotion; then the right to list objects")
+    return well("storage", f"it answers; pool {pool} has no desired state yet: nothing was promoted there")
 
 
 def _probe(store: ObjectStore, clock: Clock) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.in_memory.serving import InMemoryPool
 from roost.contracts.desired import DesiredState
-from roost.contracts.errors import BrokerUnavailable, StorageUnavailable
+from roost.contracts.errors import BrokerUnavailable, NotFound, StorageUnavailable
 from roost.contracts.ids import desired_object
 from roost.doctor import dependencies
 from roost.doctor.findings import Check, Finding, Level
@@ -91,6 +91,25 @@ def test_an_account_that_may_not_write_is_told_so_by_the_probe_only() -> None:
     found = dependencies.storage(ReadOnly(), ["default"], probe=True, clock=ManualClock())
     assert levels(found) == [Level.WELL, Level.WRONG]
     assert "403" in found[1].said
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "said"),
+    [
+        (NotFound("gs://nowhere does not exist"), Level.WRONG, "the bucket does not exist"),
+        (StorageUnavailable("refuses this account (403)"), Level.DOUBTFUL, "cannot be told"),
+    ],
+)
+def test_a_bucket_that_is_not_there_is_told_from_an_object_that_is_not(
+    error: Exception, level: Level, said: str
+) -> None:
+    class Elsewhere(InMemoryObjectStore):
+        def list(self, prefix: str) -> Any:
+            raise error
+
+    (finding,) = dependencies.storage(Elsewhere(), ["default"], probe=False, clock=ManualClock())
+    assert finding.level is level
+    assert said in finding.said
 
 
 @pytest.mark.parametrize(
