@@ -20,7 +20,7 @@ _CODES = {
     IsADirectoryError: Code.FAILED_PRECONDITION,
 }
 _FIELD = descriptor_pb2.FieldDescriptorProto
-_PACKAGE = "tensorflow.serving.dropin"
+_PACKAGE = "tensorflow.serving"
 
 
 def _messages() -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Metrics, side files, warm-up records, and what is read of a SavedModel, without TensorFlow."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from roost.adapters.tf_messages import meta_graph_pb2, saved_model_pb2
 from serving.model_server.metrics import Histogram, Metrics, exponential
 from serving.model_server.saved_model import initial_runs, read_meta_graph
-from serving.model_server.side_files import metrics_path
+from serving.model_server.side_files import metrics_path, read_text
 from serving.model_server.statuses import Code, StatusError
 from serving.model_server.tfrecord import records
 
@@ -79,12 +80,44 @@ def test_the_metrics_page_is_where_the_monitoring_config_says(tmp_path: Path, te
     assert metrics_path(str(file)) == path
 
 
-def test_a_monitoring_config_with_a_typo_is_refused_by_name(tmp_path: Path) -> None:
-    """Naming file and field."""
+def test_a_monitoring_config_with_a_typo_is_refused_by_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The error names the file, the log the field, as officially."""
     file = tmp_path / "monitoring.config"
     file.write_text("prometheus_config { enabled: true }")
-    with pytest.raises(StatusError, match=r"monitoring.config.*enabled"):
+    with pytest.raises(StatusError, match=f"Invalid protobuf file: '{file}'"):
         metrics_path(str(file))
+    assert "Error parsing text-format tensorflow.serving.MonitoringConfig" in caplog.text
+    assert '"tensorflow.serving.PrometheusConfig" has no field named "enabled"' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda path: None, Code.NOT_FOUND),
+        (lambda path: path.mkdir(), Code.FAILED_PRECONDITION),
+        (lambda path: path.write_bytes(b"\xff\xfe"), Code.INVALID_ARGUMENT),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_by_its_code(
+    tmp_path: Path, make: Callable[[Path], object], code: Code
+) -> None:
+    """And by its name."""
+    file = tmp_path / "some.config"
+    make(file)
+    with pytest.raises(StatusError, match=r"some\.config") as refused:
+        read_text(str(file))
+    assert refused.value.code is code
+
+
+def test_a_metric_is_asked_for_by_tensorflow_s_path() -> None:
+    """The first of a counter's values, by its labels; 0 for a distribution, and for no metric at all."""
+    metrics = Metrics()
+    metrics.request_count.add("z", "OK", amount=7)
+    metrics.request_count.add("a", "OK", amount=3)
+    metrics.request_latency.add("a", "Predict", "GRPC", value=5.0)
+    assert metrics.value_of("/tensorflow/serving/request_count") == 3
+    assert metrics.value_of("/tensorflow/serving/request_latency") == 0
+    assert metrics.value_of("/nothing") == 0
 
 
 def test_a_saved_model_is_found_by_its_tags(tmp_path: Path) -> None:
