@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from roost.adapters.tf_messages import Array
@@ -23,25 +24,30 @@ class Preparing(Protocol):
         """Prepare one. Raises StatusError where a name is not in the graph."""
 
 
-class Batching(Protocol):
-    """Puts a queue before a run, so that requests which come together are answered by one."""
-
-    def check(self) -> None:
-        """Raise INVALID_ARGUMENT where its parameters allow no queue."""
+class Queues(Protocol):
+    """Puts a queue before each run of one version, so that requests which come together are answered by one."""
 
     def batched(self, feeds: Names, fetches: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
         """Return a run that waits for others to join it, and what ends its queue."""
 
 
+class Batching(Protocol):
+    """Gives versions their queues."""
+
+    def queues(self, directory: Path) -> Queues | None:
+        """Return the queues of the version in this directory; None: it is not batched.
+
+        Raises INVALID_ARGUMENT where its parameters cannot be.
+        """
+
+
 class PreparedRuns:
     """Prepares runs, keeps them, and batches them where asked. Safe for many threads."""
 
-    def __init__(self, graph: Preparing, batching: Batching | None) -> None:
-        """Prepare nothing yet. Raises INVALID_ARGUMENT where runs are to be batched by parameters that cannot be."""
-        if batching:
-            batching.check()
+    def __init__(self, graph: Preparing, queues: Queues | None) -> None:
+        """Prepare nothing yet."""
         self._graph = graph
-        self._batching = batching
+        self._queueing = queues
         self._lock = threading.Lock()
         self._kept: dict[tuple[Names, Names], Run] = {}
         self._queues: dict[tuple[Names, Names], Run] = {}
@@ -53,7 +59,7 @@ class PreparedRuns:
         if found is not None:
             return found
         with self._lock:
-            run = self._batched(feeds, fetches) if self._batching else self._bare(feeds, fetches)
+            run = self._batched(feeds, fetches) if self._queueing else self._bare(feeds, fetches)
             if len(self._kept) < MOST_RUNS:
                 self._kept[feeds, fetches] = run
             return run
@@ -71,12 +77,12 @@ class PreparedRuns:
 
     def _batched(self, feeds: Names, fetches: Names) -> Run:
         """Return a run through the queue that all share who feed and fetch the same tensors, in whatever order."""
-        if self._batching is None or len(self._queues) >= MOST_RUNS:
+        if self._queueing is None or len(self._queues) >= MOST_RUNS:
             return self._bare(feeds, fetches)
         key = (tuple(sorted(set(feeds))), tuple(sorted(set(fetches))))
         queue = self._queues.get(key)
         if queue is None:
-            queue, end = self._batching.batched(*key, self._graph.callable(feeds=key[0], fetches=key[1]))
+            queue, end = self._queueing.batched(*key, self._graph.callable(feeds=key[0], fetches=key[1]))
             self._queues[key] = queue
             self._endings.append(end)
         if key == (feeds, fetches):

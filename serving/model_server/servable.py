@@ -70,8 +70,9 @@ class Servable:
         self._users = 0
         self._closing = False
         meta_graph = read_meta_graph(directory, options.tags)
+        queues = options.batching.queues(directory) if options.batching else None
         self._graph = Graph(meta_graph.graph_def, options.runtime)
-        self._runs = PreparedRuns(self._graph, options.batching)
+        self._runs = PreparedRuns(self._graph, queues)
         try:
             for run in initial_runs(directory, meta_graph):
                 prepared = self._graph.callable(feeds=list(run.feeds), targets=run.targets)

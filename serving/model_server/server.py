@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serving.model_server.batching.parameters import SERVER_POOL, BatchingParameters, read_parameters
-from serving.model_server.batching.scheduler import BatchScheduler
+from serving.model_server.batching.scheduler import BatchingOptions, BatchScheduler
 from serving.model_server.configuration import parse_text, single_model
 from serving.model_server.core import CoreOptions, ServerCore
 from serving.model_server.disk_source import Polling
@@ -186,7 +186,10 @@ def _batching(flags: Flags, hazards: frozenset[Hazard], metrics: Metrics) -> Bat
             )
         return None
     parameters = read_parameters(path) if path else BatchingParameters(pool=SERVER_POOL)
-    return BatchScheduler(parameters, metrics, mixed=Hazard.MIXED_BATCHES in hazards)
+    options = BatchingOptions(
+        mixed=Hazard.MIXED_BATCHES in hazards, per_model=flags.enable_per_model_batching_parameters
+    )
+    return BatchScheduler(parameters, metrics, options)
 
 
 def _grpc_options(flags: Flags) -> GrpcOptions:

@@ -20,6 +20,8 @@ _MICROSECONDS = 1e6
 
 #: The pool's name where no file gives one.
 SERVER_POOL = "model_server_batch_threads"
+#: In a version's directory, with `--enable_per_model_batching_parameters`.
+PER_MODEL_FILE = "batching_params.pbtxt"
 
 
 def _message() -> Any:

@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from roost.adapters.tf_messages import Array
 from serving.model_server.batching.joining import batch_size, likeness, merge, split
-from serving.model_server.batching.parameters import BatchingParameters
+from serving.model_server.batching.parameters import PER_MODEL_FILE, BatchingParameters, read_parameters
 from serving.model_server.batching.queue import BatchQueue, Task
 from serving.model_server.metrics import Metrics
 from serving.model_server.prepared_runs import BareRun, Names, Run
@@ -25,37 +26,57 @@ _MICROSECONDS = 1e6
 class _Served:
     """A queue, and what answers a batch of it."""
 
+    parameters: BatchingParameters
     queue: BatchQueue
     feeds: Names
     run: BareRun
 
 
-class BatchScheduler:
-    """Batches runs (`prepared_runs.Batching`). Its threads start with it and end with the process.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchingOptions:
+    """`mixed`: requests of different shapes or dtypes share a batch, and fail together, as officially.
 
-    `mixed`: requests of different shapes or dtypes share a batch, and fail together, as officially.
+    `per_model`: a version is batched by the parameters in its own directory, and only if there are any.
     """
 
-    def __init__(self, parameters: BatchingParameters, metrics: Metrics, *, mixed: bool = False) -> None:
+    mixed: bool = False
+    per_model: bool = False
+
+
+class BatchScheduler:
+    """Batches runs (`prepared_runs.Batching`). Its threads start with it and end with the process."""
+
+    def __init__(
+        self, parameters: BatchingParameters, metrics: Metrics, options: BatchingOptions = BatchingOptions()
+    ) -> None:
         """Start the threads. Raises INVALID_ARGUMENT where the parameters give none."""
         parameters.check_pool()
         self._parameters = parameters
         self._metrics = metrics
-        self._mixed = mixed
+        self._options = options
         self._changed = threading.Condition()
         self._queues: list[_Served] = []
         self._next = 0
         for number in range(parameters.threads):
             threading.Thread(target=self._work, name=f"{parameters.pool}_{number}", daemon=True).start()
 
-    def check(self) -> None:
-        """Raise INVALID_ARGUMENT where no queue can be like this: the version that asks does not load."""
-        self._parameters.check_queue()
+    def queues(self, directory: Path) -> "VersionQueues | None":
+        """Return the queues of the version in this directory; None: it is not batched.
 
-    def batched(self, feeds: Names, fetches: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
+        Raises INVALID_ARGUMENT where no queue can be as its parameters are: it does not load.
+        """
+        parameters = self._parameters
+        if self._options.per_model:
+            own = directory / PER_MODEL_FILE
+            if not own.is_file():
+                return None
+            parameters = read_parameters(str(own))
+        parameters.check_queue()
+        return VersionQueues(self, parameters)
+
+    def add(self, parameters: BatchingParameters, feeds: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
         """Return a run that waits for others to join it, and what ends its queue (when nobody waits any more)."""
-        del fetches  # the run knows them
-        served = _Served(queue=BatchQueue(self._parameters), feeds=feeds, run=run)
+        served = _Served(parameters=parameters, queue=BatchQueue(parameters), feeds=feeds, run=run)
         with self._changed:
             self._queues.append(served)
 
@@ -87,16 +108,16 @@ class BatchScheduler:
             for task in batch:
                 # The official server knows the pool's name here only for models of its own making.
                 self._metrics.batch_queuing.add("", value=(begun - task.enqueued) * _MICROSECONDS)
-            for tasks in self._alike(batch):
+            for tasks in self._alike(served, batch):
                 self._answer(served, tasks, begun)
 
-    def _alike(self, batch: list[Task]) -> Iterable[list[Task]]:
+    def _alike(self, served: _Served, batch: list[Task]) -> Iterable[list[Task]]:
         """Return the requests that one run can answer: all, or those of the same shapes and dtypes."""
-        if self._mixed or len(batch) == 1:
+        if self._options.mixed or len(batch) == 1:
             return [batch]
         groups: dict[Hashable, list[Task]] = {}
         for task in batch:
-            groups.setdefault(likeness(task.tensors, padded=self._parameters.pad_variable_length), []).append(task)
+            groups.setdefault(likeness(task.tensors, padded=served.parameters.pad_variable_length), []).append(task)
         return groups.values()
 
     def _answer(self, served: _Served, tasks: list[Task], begun: float) -> None:
@@ -131,12 +152,26 @@ class BatchScheduler:
 
     def _run(self, served: _Served, tasks: list[Task]) -> list[list[Array]]:
         sizes = [task.size for task in tasks]
-        rows = self._parameters.padded(sum(sizes))
+        rows = served.parameters.padded(sum(sizes))
         self._metrics.batch_padding.add(str(rows), value=rows - sum(sizes))
         self._metrics.batch_processed_size.add(value=rows)
-        padded = self._parameters.pad_variable_length
+        padded = served.parameters.pad_variable_length
         merged = merge([task.tensors for task in tasks], served.feeds, padded=padded, rows=rows)
         return split(served.run(merged), sizes, len(merged[0]))
+
+
+class VersionQueues:
+    """The queues of one version (`prepared_runs.Queues`)."""
+
+    def __init__(self, scheduler: BatchScheduler, parameters: BatchingParameters) -> None:
+        """Have none yet."""
+        self._scheduler = scheduler
+        self._parameters = parameters
+
+    def batched(self, feeds: Names, fetches: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
+        """Return a run that waits for others to join it, and what ends its queue."""
+        del fetches  # the run knows them
+        return self._scheduler.add(self._parameters, feeds, run)
 
 
 def _check_deadlines(tasks: Sequence[Task], now: float) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from serving.model_server.batching.joining import batch_size, merge, split
 from serving.model_server.batching.parameters import BatchingParameters
-from serving.model_server.batching.scheduler import BatchScheduler
+from serving.model_server.batching.scheduler import BatchingOptions, BatchScheduler
 from serving.model_server.metrics import Metrics
 from serving.model_server.statuses import Code, StatusError
 
@@ -110,7 +111,9 @@ class Doubling:
 
 def asked(scheduler: BatchScheduler, run: Doubling, requests: list[Tensor], timeout: float = 10.0) -> list[Any]:
     """Ask all at once; the result or the error of each. The run is let go when all are in the queue."""
-    ask, end = scheduler.batched(("x",), ("y",), run)
+    queues = scheduler.queues(Path("/nowhere"))
+    assert queues is not None
+    ask, end = queues.batched(("x",), ("y",), run)
 
     def one(request: Tensor) -> Any:
         try:
@@ -142,7 +145,7 @@ def test_requests_of_different_shapes_run_apart_unless_rigour_asks_for_the_offic
     """There they fail each other, as officially."""
     plan = BatchingParameters(max_batch_size=2, timeout=5.0, threads=1, most_executed=2)
     assert asked(BatchScheduler(plan, Metrics()), Doubling(), SHAPES) == [[[0, 0]], [[0, 0, 0]]]
-    answers = asked(BatchScheduler(plan, Metrics(), mixed=True), Doubling(), SHAPES)
+    answers = asked(BatchScheduler(plan, Metrics(), BatchingOptions(mixed=True)), Doubling(), SHAPES)
     assert all("have different shapes and padding is turned off" in answer for answer in answers)
 
 
@@ -177,3 +180,23 @@ def test_what_is_batched_is_measured_by_the_official_names() -> None:
     assert ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name=""} 3' in page
     assert ":tensorflow:serving:batching_session:processed_batch_size_sum{} 4" in page
     assert ':tensorflow:serving:batching_session:padding_size_sum{execution_batch_size="4"} 1' in page
+
+
+def test_a_model_may_bring_its_own_parameters_and_is_not_batched_without(tmp_path: Path) -> None:
+    """Where the flag asks for it; the threads stay the server's."""
+    scheduler = BatchScheduler(BatchingParameters(threads=1), Metrics(), BatchingOptions(per_model=True))
+    assert scheduler.queues(tmp_path) is None
+    (tmp_path / "batching_params.pbtxt").write_text(
+        "max_batch_size { value: 2 } batch_timeout_micros { value: 5000000 }"
+    )
+    queues = scheduler.queues(tmp_path)
+    assert queues is not None
+    run = Doubling()
+    run.open.set()
+    ask, _ = queues.batched(("x",), ("y",), run)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda value: ask([np.array([value])], 10.0)[0].tolist(), (1.0, 2.0)))
+    assert (answers, len(run.batches)) == ([[2.0], [4.0]], 1)
+    (tmp_path / "batching_params.pbtxt").write_text("allowed_batch_sizes: 7")
+    with pytest.raises(StatusError, match="Last entry in allowed_batch_sizes must match max_batch_size"):
+        scheduler.queues(tmp_path)
