@@ -240,7 +240,8 @@ def a_request() -> bytes:
     request = predict_pb2.PredictRequest(model_spec={"name": "ua.default"})
     for name in ("distance", "hour"):
         request.inputs[name].CopyFrom(packed_tensor_from_array(np.arange(8, dtype=np.float32)))
-    return request.SerializeToString()
+    encoded: bytes = request.SerializeToString()
+    return encoded
 
 
 def _measured(ways: list[Way], calls: int, rounds: int) -> dict[tuple[str, str], list[float]]:

@@ -85,8 +85,8 @@ def run(*, calls: int = 100, rounds: int = 10) -> Report:
         ways = _ways(stack)
         measured = _measured(ways, calls, rounds)
     rows = [_row(way, measured) for way in ways]
-    by_table = {row[1]: row for row in rows if row[0] == TABLE}
-    added = float(by_table[NAMES[-1]][3]) - float(by_table[NAMES[0]][3])
+    spent = {names: used / len(seconds) * 1e6 for (_, names, _), (seconds, used) in _grpc_by_table(measured).items()}
+    added = spent[NAMES[-1]] - spent[NAMES[0]]
     return Report(
         program="FRONT",
         machine=facts,
@@ -113,7 +113,7 @@ def run(*, calls: int = 100, rounds: int = 10) -> Report:
             )
         ],
         targets=[
-            ("a look-up among 10,000 names costs as much as among 10: ≤ 10 µs more", f"{added:.1f} µs", added <= 10)
+            ("gRPC: among 10,000 names Envoy works ≤ 20 µs longer than among 10", f"{added:.1f} µs", added <= 20)
         ],
         samples={"rows": rows},
     )
@@ -255,6 +255,10 @@ def _measured(ways: Sequence[Way], calls: int, rounds: int) -> Measured:
                     known = measured.setdefault((way.structure, way.names, api), ([], 0.0))
                     measured[way.structure, way.names, api] = ([*known[0], *seconds], known[1] + spent)
     return measured
+
+
+def _grpc_by_table(measured: Measured) -> Measured:
+    return {key: found for key, found in measured.items() if (key[0], key[2]) == (TABLE, "grpc")}
 
 
 def _timed(one: Callable[[], None], calls: int) -> list[float]:
