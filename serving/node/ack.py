@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from roost.contracts.acks import NodeModel, NodeState, NodeVersion, VersionState
 from roost.telemetry import metrics
 from serving.node.holdings import Held, Holdings
+from serving.node.loading import Parts
 
 
 class Board:
@@ -43,6 +45,56 @@ class Board:
                 self._listeners.discard(listener)
 
         return forget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who the node is, and where its gateway answers."""
+
+    node: str
+    pool: str
+    rest_address: str
+    grpc_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How the node itself is, beside what it holds."""
+
+    #: The model server takes calls.
+    up: bool
+    #: What to serve is known: read from the store, or taken up in an earlier life.
+    known: bool
+    ready: bool
+    draining: bool
+    restarts: int
+    error: str | None
+
+
+def state_of(parts: Parts, identity: Identity, standing: Standing) -> NodeState:
+    """The node's whole answer."""
+    holdings, resident = parts.holdings, parts.server.resident_bytes()
+    settled = standing.up and standing.known and holdings.settled()
+    failed = any(held.error is not None for held in holdings if held.wanted)
+    return NodeState(
+        node=identity.node,
+        pool=identity.pool,
+        generation=holdings.desired.generation,
+        settled=settled,
+        converged=settled and not failed,
+        ready=standing.ready,
+        draining=standing.draining,
+        models=models_of(holdings),
+        rest_address=identity.rest_address,
+        grpc_address=identity.grpc_address,
+        model_server_pid=parts.server.pid,
+        memory_bytes=resident,
+        leaked_bytes=parts.memory.debt(resident),
+        models_bytes=parts.memory.charged,
+        base_bytes=parts.memory.base,
+        restarts=standing.restarts,
+        error=standing.error,
+    )
 
 
 def models_of(holdings: Holdings) -> tuple[NodeModel, ...]:

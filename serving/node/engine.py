@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from roost.adapters.tf_serving import ReloadTimedOut
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import ModelServerUnavailable
-from serving.node.ack import Board, count, models_of
+from serving.node.ack import Board, Identity, Standing, count, state_of
 from serving.node.departures import Departures
 from serving.node.desired import DesiredWatch
 from serving.node.gateway import Gateway
@@ -37,16 +36,6 @@ log = logging.getLogger(__name__)
 _IDLE, _QUICK_LOOK, _SLOW_LOOK = 5.0, 0.005, 0.2
 #: Calls in a row that a running server may leave unanswered before it counts as wedged.
 _UNANSWERED: Final = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
-    """Who the node is, and where its gateway answers."""
-
-    node: str
-    pool: str
-    rest_address: str
-    grpc_address: str
 
 
 class Engine:
@@ -230,29 +219,16 @@ class Engine:
         return min(wait for wait in [*waits, _IDLE] if wait is not None)
 
     def _state(self) -> NodeState:
-        holdings, resident = self._parts.holdings, self._parts.server.resident_bytes()
-        settled = self._up and self._watch.answered and holdings.settled()
-        failed = any(held.error is not None for held in holdings if held.wanted)
         draining = self._turnover.phase is not Phase.SERVING
-        return NodeState(
-            node=self._identity.node,
-            pool=self._identity.pool,
-            generation=holdings.desired.generation,
-            settled=settled,
-            converged=settled and not failed,
+        standing = Standing(
+            up=self._up,
+            known=self._watch.answered,
             ready=self._up and self._served and self._gateway_up and not draining,
             draining=draining,
-            models=models_of(holdings),
-            rest_address=self._identity.rest_address,
-            grpc_address=self._identity.grpc_address,
-            model_server_pid=self._parts.server.pid,
-            memory_bytes=resident,
-            leaked_bytes=self._parts.memory.debt(resident),
-            models_bytes=self._parts.memory.charged,
-            base_bytes=self._parts.memory.base,
             restarts=self._supervisor.restarts,
             error=self._error(),
         )
+        return state_of(self._parts, self._identity, standing)
 
     def _error(self) -> str | None:
         down = None if self._up else self._supervisor.cause

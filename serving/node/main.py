@@ -19,12 +19,13 @@ from roost.ports.clock import SystemClock
 from roost.settings import ServingSettings, Settings
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
+from serving.node.ack import Identity
 from serving.node.app.catalogue import NodeFacts
 from serving.node.app.wiring import Page, manifests
 from serving.node.cache import DiskCache
 from serving.node.control import Controls, ControlServer, listening, make_app
 from serving.node.desired import DesiredReader, DesiredWatch
-from serving.node.engine import Engine, Identity
+from serving.node.engine import Engine
 from serving.node.files import write_atomically
 from serving.node.gateway import EnvoyGateway
 from serving.node.gateway_meter import GatewayMeter

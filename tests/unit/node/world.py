@@ -27,9 +27,10 @@ from roost.contracts.manifest import (
     TensorSpec,
 )
 from roost.ports.clock import Clock
+from serving.node.ack import Identity
 from serving.node.cache import DiskCache
 from serving.node.desired import DesiredReader, DesiredWatch
-from serving.node.engine import Engine, Identity
+from serving.node.engine import Engine
 from serving.node.holdings import Holdings
 from serving.node.in_memory import InMemoryGateway, InMemoryModelServer
 from serving.node.intake import Intake
