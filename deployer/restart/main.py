@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 #: On top of the reload's own deadline: stopping the old model server, starting the new one, the gateway.
 _STARTING_SECONDS = 120.0
+#: For one pod of a cluster: to be scheduled, to sync every model, to load them. Longer than the Deployment's own
+#: progress deadline, so that it is the cluster that says what is stuck.
+_POD_SECONDS = 1200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,9 @@ def run(settings: Settings, options: RestartOptions, stop: threading.Event) -> N
             workload=_workload(settings.serving),
         )
         rolling = RollingRestart(fleet, ledger, clock)
-        seconds = settings.serving.reload_deadline_seconds + _STARTING_SECONDS
+        seconds = (
+            settings.serving.reload_deadline_seconds + _STARTING_SECONDS if fleet.workload is None else _POD_SECONDS
+        )
 
         def once() -> None:
             order = Order(reason=options.reason, always=options.always, policy=policy, node_seconds=seconds)

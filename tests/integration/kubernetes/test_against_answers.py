@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from urllib.parse import unquote
 import pytest
 from kubernetes import client
 
+from deployer.restart.main import RestartOptions, run
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.kubernetes import Cluster, KubernetesDirectory, KubernetesWorkload, open_cluster
 from roost.adapters.node_directory import open_directory
+from roost.adapters.postgres import open_ledger
+from roost.contracts.acks import NodeState
 from roost.contracts.errors import ClusterRefused, ClusterUnavailable, NodeUnavailable, SettingsInvalid
-from roost.settings import ServingSettings
-from tests.parts import free_port
+from roost.settings import DatabaseSettings, ServingSettings, Settings
+from tests.parts import free_port, gcs_server
 
 pytestmark = pytest.mark.integration
 
@@ -215,6 +219,49 @@ def test_an_api_server_that_is_not_there_is_named_with_its_address() -> None:
     with pytest.raises(ClusterUnavailable, match="is not reached") as raised:
         KubernetesWorkload(cluster(url)).status("default")
     assert url in str(raised.value)
+
+
+def test_a_scheduled_restart_rolls_the_deployment_and_tells_what_happened(
+    server: ApiServer, database_settings: DatabaseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`roost restart` as the CronJob starts it: real ledger, real object store; API server and node are played."""
+    host = server.url.removeprefix("http://")
+    context = {"cluster": "c", "user": "u"}
+    kubeconfig = {
+        "clusters": [{"name": "c", "cluster": {"server": server.url}}],
+        "users": [{"name": "u", "user": {}}],
+        "contexts": [{"name": "x", "context": context}],
+        "current-context": "x",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+    node = pod("roost-pool-default-a", "127.0.0.1")
+    for door in node["spec"]["containers"][0]["ports"]:
+        door["containerPort"] = int(host.partition(":")[2])
+    leaking = NodeState(
+        node="roost-pool-default-a",
+        pool="default",
+        generation=0,
+        settled=True,
+        converged=True,
+        ready=True,
+        rest_address=host,
+        grpc_address=host,
+        leaked_bytes=4 * 2**30,
+    )
+    server.answers["GET", PODS] = pods(node)
+    server.answers["GET", "/state"] = (200, leaking.model_dump(mode="json"))
+    server.answers["PATCH", DEPLOYMENT] = server.answers["GET", DEPLOYMENT] = deployment(updated=3)
+    with gcs_server(tmp_path) as storage:
+        serving = ServingSettings(namespace="roost")
+        settings = Settings(database=database_settings, storage=storage, serving=serving)
+        run(settings, RestartOptions(pool="default", reason="scheduled"), threading.Event())
+
+    assert [method for method, path, _ in server.asked if path.startswith(DEPLOYMENT)] == ["PATCH", "GET"]
+    with closing(open_ledger(database_settings, ManualClock())) as ledger:
+        told = [row.event.data.what for row in ledger.recent_events(limit=9)]
+    assert told == ["restart.started", "restart.finished"]
 
 
 class TestWhichCluster:
