@@ -75,29 +75,31 @@ def port(node: Node) -> Port:
     return Port(Client(make_app(controls, SecretStr("secret"))), node, stopped)
 
 
-@pytest.mark.parametrize("path", OPEN)
-def test_probes_metrics_and_the_description_need_no_token_and_name_no_customer(port: Port, path: str):
-    answer = port.client.get(path)
-    assert answer.status_code == 200
-    assert UA not in answer.text
+def test_probes_metrics_and_the_description_need_no_token_and_name_no_customer(port: Port):
+    for path in OPEN:
+        answer = port.client.get(path)
+        assert answer.status_code == 200, path
+        assert UA not in answer.text, path
 
 
-@pytest.mark.parametrize(("method", "path", "body"), GUARDED)
 @pytest.mark.parametrize("given", [None, "Bearer wrong", "secret", "Basic secret", "Bearer secretx"])
-def test_everything_else_asks_for_the_token(port: Port, method: str, path: str, body: object, given: str | None):
+def test_everything_else_asks_for_the_token(port: Port, given: str | None):
     headers = {"Authorization": given} if given else {}
-    answer = port.client.request(method, path.format(name=UA), json=body, headers=headers)
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    for method, path, body in GUARDED:
+        answer = port.client.request(method, path.format(name=UA), json=body, headers=headers)
+        assert answer.status_code == 401, path
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
     port.node.step()
     assert port.node.state.ready
     assert not port.stopped.is_set()
 
 
-@pytest.mark.parametrize(("method", "path", "body"), GUARDED)
-def test_the_token_opens_it(port: Port, method: str, path: str, body: object):
-    answer = port.client.request(method, path.format(name=UA), json=body, headers={"Authorization": "Bearer secret"})
-    assert answer.status_code in {200, 202}
+def test_the_token_opens_it(port: Port):
+    for method, path, body in GUARDED:
+        answer = port.client.request(
+            method, path.format(name=UA), json=body, headers={"Authorization": "Bearer secret"}
+        )
+        assert answer.status_code in {200, 202}, path
 
 
 def test_a_mirror_is_set_for_a_time_and_ended_by_hand(port: Port):
