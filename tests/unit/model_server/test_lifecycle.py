@@ -140,6 +140,7 @@ def test_with_a_tick_one_load_or_unload_begins_at_a_time_and_an_unload_first() -
     world.want(2, 3, 4)
     world.reach(_is(world, v1=State.END, v2=State.AVAILABLE, v3=State.LOADING, v4=State.AVAILABLE))
     assert world.attempts == [3, 2, 1, 4]
+    assert world.board.versions("m")[1].sequence < world.board.versions("m")[4].sequence
     world.held[3].set()
     world.reach(_is(world, v1=State.END, v2=State.AVAILABLE, v3=State.AVAILABLE, v4=State.AVAILABLE))
     world.lifecycle.stop()
