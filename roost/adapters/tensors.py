@@ -156,28 +156,31 @@ def array_from_tensor(tensor: tensor_pb2.TensorProto) -> Array:
     Fewer values than the shape asks for are continued with the last one, as TensorFlow does; none at all mean zeros.
     Raises UnsupportedTensorError for an unknown dtype, an unknown or negative dimension, or content of a wrong length.
     """
-    dtype = numpy_dtype(tensor.dtype)
-    dims = tensor.tensor_shape.dim
-    shape = [dim.size for dim in dims]
-    if tensor.tensor_shape.unknown_rank or len(shape) > _MOST_DIMENSIONS or (shape and min(shape) < 0):
+    number = tensor.dtype
+    dtype = numpy_dtype(number)
+    dims = tensor.tensor_shape
+    shape = [dim.size for dim in dims.dim]
+    if dims.unknown_rank or len(shape) > _MOST_DIMENSIONS or (shape and min(shape) < 0):
         raise UnsupportedTensorError("the shape of a tensor with values must be fully known")
     count = math.prod(shape)
-    if tensor.tensor_content and tensor.dtype != types_pb2.DT_STRING:
-        if len(tensor.tensor_content) != count * dtype.itemsize:
+    content = tensor.tensor_content
+    if content and number != types_pb2.DT_STRING:
+        if len(content) != count * dtype.itemsize:
             raise UnsupportedTensorError(
-                f"tensor_content has {len(tensor.tensor_content)} bytes where shape {shape} of {dtype} needs "
-                f"{count * dtype.itemsize}"
+                f"tensor_content has {len(content)} bytes where shape {shape} of {dtype} needs {count * dtype.itemsize}"
             )
-        return np.frombuffer(tensor.tensor_content, dtype=dtype).reshape(shape)
-    return _filled(_typed_values(tensor, dtype), shape, count)
+        return np.frombuffer(content, dtype=dtype).reshape(shape)
+    values = _typed_values(tensor, number, dtype)
+    if len(values) != count:
+        values = _filled(values, shape, count)
+    return values if len(shape) == 1 else values.reshape(shape)
 
 
-def _typed_values(tensor: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array:
-    number = tensor.dtype
+def _typed_values(tensor: tensor_pb2.TensorProto, number: int, dtype: np.dtype[Any]) -> Array:
     values: Sequence[Any] = getattr(tensor, _VALUE_FIELDS.get(number, _SMALL_INTEGERS_FIELD))
-    held = _HELD_AS.get(number, dtype)
     if number in _WRAPPED:
         return np.array(values, dtype=np.int32).astype(dtype)
+    held = _HELD_AS.get(number, dtype)
     try:
         # Many numbers are read at once in a tenth of the time of one by one; a few, and strings, are not.
         one_by_one = held.kind == "O" or len(values) < _WORTH_PACKING
@@ -191,10 +194,9 @@ def _typed_values(tensor: tensor_pb2.TensorProto, dtype: np.dtype[Any]) -> Array
 
 
 def _filled(values: Array, shape: Sequence[int], count: int) -> Array:
-    if len(values) == count:
-        return values.reshape(shape)
+    """Return so many values: what is too many is left out, and the last one continues what is too few."""
     if len(values) > count:
-        return values[:count].reshape(shape)
+        return values[:count]
     if count > _MOST_FILLED:
         raise UnsupportedTensorError(
             f"shape {shape} is too large for a tensor that is filled from {len(values)} values"
@@ -202,7 +204,7 @@ def _filled(values: Array, shape: Sequence[int], count: int) -> Array:
     filler = values[-1] if len(values) else (b"" if values.dtype == np.object_ else values.dtype.type(0))
     filled = np.full(count, filler, dtype=values.dtype)
     filled[: len(values)] = values
-    return filled.reshape(shape)
+    return filled
 
 
 def _fill_shape(tensor: tensor_pb2.TensorProto, values: Array) -> None:

@@ -7,6 +7,7 @@ It is not a public API: the version of TensorFlow is pinned, and the conformance
 it.
 """
 
+import ctypes
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class RuntimeOptions:
 
 
 class Graph:
-    """One model's graph in a session of its own. Its memory goes when the object does; `close` ends its runs first."""
+    """One model's graph in a session of its own. Its memory goes with `close`, once its prepared runs are gone."""
 
     def __init__(self, definition: graph_pb2.GraphDef, options: RuntimeOptions) -> None:
         """Build the graph. Raises StatusError where TensorFlow refuses it, an unknown operation for one."""
@@ -108,6 +109,9 @@ class Graph:
         if session is not None:
             c_session.TF_CloseSession(session)
             c_session.TF_DeleteSession(session)
+        del session
+        self._graph = None
+        _give_back()
 
 
 class Callable:
@@ -131,6 +135,19 @@ class Callable:
 
 def _nodes(definition: graph_pb2.GraphDef) -> int:
     return len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
+
+
+def _give_back() -> None:
+    """Give freed memory back to the system.
+
+    The C library keeps it for itself otherwise: all of what a hundred models took, as measured. Some milliseconds.
+    """
+    if _MALLOC_TRIM is not None:
+        _MALLOC_TRIM(0)
+
+
+#: Only glibc has it.
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def _status(error: errors_impl.OpError) -> StatusError:

@@ -5,6 +5,7 @@ where the short form is another number; `.0` after a whole one; NaN and Infinity
 """
 
 import math
+import struct
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,7 +13,11 @@ import numpy as np
 from roost.adapters.tf_messages import Array
 
 _SHORT = "%.6g"
-_FULL = {4: "%.9g", 8: "%.17g"}
+_SINGLE, _DOUBLE = 4, 8
+_FULL = {_SINGLE: "%.9g", _DOUBLE: "%.17g"}
+_FLOAT = struct.Struct("f")
+#: From so many numbers on it is quicker to write all of them at once.
+_MANY = 16
 
 
 def decimals(values: Array) -> list[str]:
@@ -20,8 +25,9 @@ def decimals(values: Array) -> list[str]:
     if values.dtype.itemsize not in _FULL:
         values = values.astype(np.float32)
     numbers = values.tolist()
-    if not numbers:
-        return []
+    if len(numbers) < _MANY:
+        single = values.dtype.itemsize == _SINGLE
+        return [_decimal(number, single=single) for number in numbers]
     texts = ((_SHORT + "\n") * len(numbers) % tuple(numbers)).split("\n")[:-1]
     # Reading "0.1" gives a float64: made a float32, it is rounded twice, which changes nothing at six digits.
     read = np.array(texts, dtype=np.float64).astype(values.dtype)
@@ -33,7 +39,19 @@ def decimals(values: Array) -> list[str]:
 
 def decimal(value: float, *, single: bool = False) -> str:
     """Return one number as text: as a double, or as a float."""
-    return decimals(np.array([value], dtype=np.float32 if single else np.float64))[0]
+    return _decimal(_FLOAT.unpack(_FLOAT.pack(value))[0] if single else value, single=single)
+
+
+def _decimal(value: float, *, single: bool) -> str:
+    if not math.isfinite(value):
+        return _not_finite(value)
+    text = _SHORT % value
+    read = float(text)
+    if single and read != value:
+        read = _FLOAT.unpack(_FLOAT.pack(read))[0]
+    if read != value:
+        text = _FULL[_SINGLE if single else _DOUBLE] % value
+    return text if "." in text or "e" in text else text + ".0"
 
 
 def _marked(texts: list[str], numbers: Sequence[float]) -> list[str]:

@@ -128,12 +128,21 @@ _NUMBERS, _WHOLE, _FLAGS = frozenset({int, float}), frozenset({int}), frozenset(
 _INT32 = np.iinfo(np.int32)
 
 
+#: The largest whole number, and the largest number at all, that a float type holds exactly, by dtype.
+_LIMITS: dict[np.dtype[Any], tuple[int, float]] = {
+    np.dtype(kind): (2 ** (np.finfo(kind).nmant + 1) - 1, float(np.finfo(kind).max))
+    for kind in (np.float32, np.float64)
+}
+#: From so many numbers on it is quicker to look at all of them at once.
+_MANY = 32
+
+
 def lossy(value: float, target: np.dtype[Any]) -> bool:
     """Whether a number does not fit a float type: an integer of too many bits, or beyond its range."""
-    limits = np.finfo(target)
+    largest_whole, largest = _LIMITS[target]
     if type(value) is int:
-        return bool(abs(value) > 2 ** (limits.nmant + 1) - 1)
-    return math.isfinite(value) and abs(value) > float(limits.max)
+        return abs(value) > largest_whole
+    return abs(value) > largest and math.isfinite(value)
 
 
 def lossy_error(value: float, dtype: int) -> StatusError:
@@ -145,15 +154,16 @@ def lossy_error(value: float, dtype: int) -> StatusError:
 def _floats(leaves: Sequence[Any], dtype: int) -> Array:
     _require(leaves, _NUMBERS, dtype)
     target = numpy_dtype(dtype)
+    if len(leaves) < _MANY:
+        for value in leaves:
+            if lossy(value, target):
+                raise lossy_error(value, dtype)
+        return np.array(leaves, dtype=target)
     wide = np.array(leaves, dtype=np.float64)
-    limits = np.finfo(target)
     # Only what is larger than the largest exact integer can be lossy; those few are looked at one by one.
-    for index in np.flatnonzero(np.abs(wide) >= 2.0 ** (limits.nmant + 1) - 1).tolist():
+    for index in np.flatnonzero(np.abs(wide) >= _LIMITS[target][0]).tolist():
         if lossy(leaves[index], target):
-            text = value_text(leaves[index])
-            raise invalid_argument(
-                f"Cannot convert JSON value: {text} to {dtype_name(dtype)} without loss of precision."
-            )
+            raise lossy_error(leaves[index], dtype)
     return wide.astype(target)
 
 
