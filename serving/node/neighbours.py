@@ -88,8 +88,8 @@ class NeighbourPace:
         slow = self._slow()
         if slow is None:
             self._let_go("the neighbours answer as before")
-            # Nobody is served, or too few to tell: there is nobody to spare.
-            return waiting if self._recent is None else max(0, self._at_once - under_way)
+            # Nobody was served, or too few to tell: there is nobody to spare.
+            return waiting if self._baseline is None else max(0, self._at_once - under_way)
         self._hold(slow)
         return 0
 

@@ -64,21 +64,21 @@ def test_loads_wait_while_the_gateway_says_that_its_models_are_slow(tmp_path: Pa
     clock = ManualClock()
     config = configured(tmp_path, socket=tmp_path / "none.sock", rest=f"127.0.0.1:{upstream.server_port}")
     with running(config) as gateway:
-        pace = NeighbourPace(Budget(factor=2, floor=0.03, patience=30), gateway.admin.latencies, clock)
+        pace = NeighbourPace(Budget(factor=2, floor=0.2, patience=30), gateway.admin.latencies, clock)
         pace.room(waiting=0, under_way=0)
         ask(gateway, 150)
         clock.advance(5)
         pace.room(waiting=0, under_way=0)
-        assert pace.room(waiting=50, under_way=0) == 50
-        upstream.seconds = 0.15
-        ask(gateway, 10)
+        assert pace.room(waiting=50, under_way=0) == 8
+        upstream.seconds = 0.5
+        ask(gateway, 4)
         upstream.seconds = 0.0
-        ask(gateway, 100)  # one in eleven was slow
+        ask(gateway, 100)  # one in 26 was slow
         clock.advance(1)
         assert pace.room(waiting=50, under_way=4) == 0
         [(what, why)] = pace.take()
         assert what == "loads held"
-        assert "took up to 1" in why  # 150 ms, or what a busy machine makes of them
+        assert "are allowed" in why
         ask(gateway, 150)
         clock.advance(3.1)
         assert pace.room(waiting=50, under_way=4) > 0

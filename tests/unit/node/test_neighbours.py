@@ -50,7 +50,7 @@ class World:
 def test_loads_are_few_at_first_and_more_while_the_neighbours_answer_as_before():
     world = World()
     world.quiet()
-    assert [world.room(), world.look(FAST, under_way=0), world.look(FAST, under_way=0)] == [100, 16, 32]
+    assert [world.room(), world.look(FAST, under_way=0), world.look(FAST, under_way=0)] == [8, 16, 32]
     assert world.look(FAST, under_way=30) == 34
     assert world.look(FAST, under_way=60) == 4
     assert world.look(FAST, under_way=64) == 0
@@ -118,7 +118,9 @@ def test_too_few_answers_say_nothing():
     world.room()
     world.answer(SLOW, count=20)
     world.clock.advance(0.6)
-    assert world.room(under_way=4) == 100
+    assert world.room(under_way=4) == 12
+    unknown = World()
+    assert unknown.room() == 100  # nobody was served before either
 
 
 def test_what_is_fast_anyway_is_never_too_slow():
