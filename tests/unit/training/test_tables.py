@@ -76,7 +76,9 @@ def test_parquet_and_csv_files_are_read_together(store: InMemoryObjectStore, tab
     assert len(tables.load("acme", Window.parsed("2026-01-10:2026-01-20"))) == 1
 
 
-def test_a_schema_may_describe_a_feature_for_those_who_send_it(store: InMemoryObjectStore, tables: TableDataset) -> None:
+def test_a_schema_may_describe_a_feature_for_those_who_send_it(
+    store: InMemoryObjectStore, tables: TableDataset
+) -> None:
     described = b"{label: y, time: t, features: {plan: {kind: text, description: what they pay for}, seats: number}}"
     put(store, "data/acme/schema.yaml", described)
 
