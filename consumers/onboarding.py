@@ -36,9 +36,9 @@ RETIRE_DAG: Final = "retire_customer_models"
 #: Longer than a POST usually takes. If one takes longer, a second one finds its run there.
 _LEASE_SECONDS: Final = 45.0
 _LONGEST_BACK_OFF: Final = 60.0
-#: How often a retirement that runs is looked at, and a training run at first.
+#: How often a run is looked at, at first.
 _LOOK_AGAIN: Final = 5.0
-#: A training run that takes long is looked at ever more seldom, down to this: fleets train for hours.
+#: One that takes long is looked at ever more seldom, down to this: fleets train for hours, and hundreds may leave.
 _LONGEST_LOOK: Final = 60.0
 _LOOK_GROWTH: Final = 1.2
 _WAIT_SECONDS: Final = 2.0
@@ -121,6 +121,9 @@ class Worker:
             return self._trained(row)
         if run.state == "failed":
             return self._failed(row, training_failures.cause(self.workflow, run.run_id), {"url": run.url})
+        return self._look_again(row)
+
+    def _look_again(self, row: Onboarding) -> Onboarding:
         seconds = min(_LONGEST_LOOK, _LOOK_AGAIN * _LOOK_GROWTH ** min(row.attempts, 50))
         return replace(row, attempts=row.attempts + 1, error=None, next_attempt_at=self._in(seconds))
 
@@ -156,7 +159,7 @@ class Worker:
             return replace(row, stage=OnboardingStage.GONE, error=None, next_attempt_at=None)
         if run.state == "failed":
             return self._later(row, f"retirement {retirement} failed: clear it in Airflow to try again ({run.url})")
-        return replace(row, attempts=0, error=None, next_attempt_at=self._in(_LOOK_AGAIN))
+        return self._look_again(row)
 
     def _later(self, row: Onboarding, why: str) -> Onboarding:
         if row.stage is not OnboardingStage.TRAINING:

@@ -58,6 +58,11 @@ class Onboarding:
     left_at: datetime | None = None
 
 
+def due_order(row: Onboarding) -> tuple[bool, datetime, str]:
+    """By when they were due. By signup alone, the oldest would be due again before the newest were ever looked at."""
+    return row.stage is OnboardingStage.TRAINING, row.next_attempt_at or row.signed_up_at, row.customer
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutQuery:
     """Which rollouts, newest first. None means any."""
@@ -148,7 +153,8 @@ class OnboardingLedger(Protocol):
     def due_onboardings(self, *, now: datetime, limit: int, lease_seconds: float) -> Sequence[Onboarding]:
         """Rows that need something of Airflow, are due and are not leased; leases them.
 
-        Those that need a run (SIGNED_UP) or a retirement (LEAVING) come before those whose run is looked at (TRAINING).
+        Those that need a run (SIGNED_UP) or a retirement (LEAVING) come before those whose run is looked at (TRAINING);
+        among them, who was due first.
         """
 
     def oldest_unanswered(self) -> datetime | None:

@@ -184,6 +184,17 @@ class TestOnboarding:
         assert [one.customer for one in ledger.customers(OnboardingStage.TRAINING)] == ["acme"]
         assert [one.customer for one in ledger.customers(OnboardingStage.SIGNED_UP)] == ["zeta"]
 
+    def test_who_was_due_first_comes_first_however_old_the_others_signups_are(self, ledger: Ledger) -> None:
+        """By signup alone, 240 old customers whose runs took long kept everybody newer from ever being looked at."""
+        for second, (name, due) in enumerate({"old": 9, "new": 5, "newest": 7}.items()):
+            ledger.sign_up(name, CustomerSignedUp(customer=name), at=T0 + timedelta(seconds=second), run_id=name)
+            row = ledger.onboarding(name)
+            assert row is not None
+            due_at = T0 + timedelta(seconds=due)
+            ledger.set_onboarding(replace(row, stage=OnboardingStage.TRAINING, next_attempt_at=due_at))
+        found = ledger.due_onboardings(now=T0 + timedelta(seconds=60), limit=2, lease_seconds=10)
+        assert [row.customer for row in found] == ["new", "newest"]
+
     def test_whose_run_has_ended_is_not_due(self, ledger: Ledger) -> None:
         sign_up(ledger)
         for stage in (OnboardingStage.TRAINED, OnboardingStage.FAILED):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from roost.adapters.in_memory.ledger_state import LedgerState
 from roost.contracts.events import CustomerSignedUp
 from roost.contracts.rollout import ANSWERED
-from roost.ports.ledger import Onboarding, OnboardingStage
+from roost.ports.ledger import Onboarding, OnboardingStage, due_order
 
 _UNDER_WAY = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.TRAINED})
 _DUE = frozenset({OnboardingStage.SIGNED_UP, OnboardingStage.TRAINING, OnboardingStage.LEAVING})
@@ -87,7 +87,7 @@ class InMemoryOnboarding:
         state = self._state
         with state.lock:
             due = [row for row in state.onboardings.values() if self._is_due(row, now)]
-            taken = sorted(due, key=_order)[:limit]
+            taken = sorted(due, key=due_order)[:limit]
             for row in taken:
                 state.onboarding_leases[row.customer] = now + timedelta(seconds=lease_seconds)
             return taken
@@ -141,7 +141,3 @@ class InMemoryOnboarding:
         lease = self._state.onboarding_leases.get(row.customer)
         free = lease is None or lease <= now
         return row.stage in _DUE and free and (row.next_attempt_at is None or row.next_attempt_at <= now)
-
-
-def _order(row: Onboarding) -> tuple[bool, datetime, str]:
-    return row.stage is OnboardingStage.TRAINING, row.signed_up_at, row.customer

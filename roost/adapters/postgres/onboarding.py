@@ -11,7 +11,7 @@ from roost.adapters.postgres.outbox import first_time, notify
 from roost.adapters.postgres.rows import onboarding_of
 from roost.contracts.events import CustomerSignedUp
 from roost.contracts.rollout import ANSWERED
-from roost.ports.ledger import Onboarding, OnboardingStage
+from roost.ports.ledger import Onboarding, OnboardingStage, due_order
 
 _SIGN_UP: Final = """
 INSERT INTO onboardings (customer, model, name, stage, event_id, signed_up_at, airflow_run_id)
@@ -34,7 +34,7 @@ WHERE customer IN (
     WHERE stage IN ('signed_up', 'training', 'leaving')
       AND (lease_until IS NULL OR lease_until <= %(now)s)
       AND (next_attempt_at IS NULL OR next_attempt_at <= %(now)s)
-    ORDER BY stage = 'training', signed_up_at, customer
+    ORDER BY stage = 'training', coalesce(next_attempt_at, signed_up_at), customer
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED)
 RETURNING *
@@ -94,7 +94,7 @@ class PostgresOnboarding:
         values = {"now": now, "until": now + timedelta(seconds=lease_seconds), "limit": limit}
         with self._database.transaction() as cursor:
             rows = [onboarding_of(row) for row in cursor.execute(_DUE, values)]
-        return sorted(rows, key=lambda row: (row.stage is OnboardingStage.TRAINING, row.signed_up_at, row.customer))
+        return sorted(rows, key=due_order)
 
     def oldest_unanswered(self) -> datetime | None:
         """The longest waiting signup."""

@@ -275,3 +275,19 @@ def test_the_worker_starts_what_comes_while_it_waits_and_ends_when_told(world: W
     thread.join(10)
     assert not thread.is_alive()
     assert trouble == {"onboarding": None}
+
+
+def test_a_run_or_retirement_that_takes_long_is_looked_at_ever_more_seldom(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    """Five hundred customers who leave at once would ask Airflow a hundred times a second until the last is gone."""
+    sign_up(world)
+    worker.step()
+    for _ in range(2):
+        looks = []
+        for second in range(600):
+            looks += [second] if worker.step() else []
+            world.clock.advance(1)
+        assert looks[1] - looks[0] <= 7
+        assert looks[-1] - looks[-2] == 60
+        world.ledger.offboard("crm leaves", "acme", "", at=world.clock.now())
