@@ -71,7 +71,8 @@ class EnvoyGateway:
         #: For what is only worth knowing at once.
         self._statistics = GatewayAdmin(config.admin_socket, deadline=0.5)
         self._table = self._followed = RoutingTable()
-        self._files = LiveFiles(config.work_dir, self._admin, clock)
+        # The node's one thread waits for it, so a gateway that hangs gets little time.
+        self._files = LiveFiles(config.work_dir, GatewayAdmin(config.admin_socket, deadline=1), clock)
         self._child: Child | None = None
         self._back_off = BackOff()
         self._started_at = 0.0

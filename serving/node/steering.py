@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 #: A request that the gateway had sent to a label just before it was told not to must still find it. Seconds.
 _LINGER: Final = 1.0
 #: Until a gateway that did not follow is told again. Seconds.
-_RETRY: Final = 1.0
+_RETRY: Final = 5.0
 
 
 class Mirrors:

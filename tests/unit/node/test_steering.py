@@ -49,7 +49,7 @@ def test_a_gateway_that_does_not_follow_is_told_again(node: Node):
     baking(node)
     assert node.gateway.table.empty
     node.gateway.stubborn = False
-    node.quiet(2)
+    node.quiet(6)
     assert node.gateway.table == RoutingTable(splits=SHARED)
 
 
