@@ -145,6 +145,8 @@ class GatewaySettings(Section):
     customer_rate: int | None = Field(default=None, ge=1)
     customer_burst: int | None = Field(default=None, ge=1, description="at once; None is two seconds' worth")
     customer_rates: dict[str, int] = Field(default_factory=dict, description="customers with a rate of their own")
+    #: Requests of one customer that the model server has at a time, by each API; None is no limit.
+    customer_in_flight: int | None = Field(default=None, ge=1)
     max_customers: int = Field(default=10_000, ge=1, description="whose rates are remembered at a time")
     max_body_mb: float = Field(default=8, gt=0)
     max_connections: int = Field(default=10_000, ge=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from serving.gateway import keys
 from serving.gateway.config import Address, GatewayConfig
+from serving.gateway.lanes import grpc_lanes, grpc_protocol, rest_lanes
 from serving.gateway.messages import Message, endpoint, pipe_address, socket_address, typed
 from serving.gateway.routes import GRPC_CLUSTER, PAGE_CLUSTER, REST_CLUSTER, TAP_CLUSTER
 from serving.gateway.table import RoutingTable, mirror_cluster
@@ -23,8 +24,8 @@ def clusters(config: GatewayConfig) -> list[Message]:
     rest = Address.parse(config.upstream_rest, "upstream_rest")
     socket = str(config.upstream_grpc_socket.absolute())
     found = [
-        _cluster(REST_CLUSTER, socket_address(rest.host, rest.port), _REST),
-        _cluster(GRPC_CLUSTER, pipe_address(socket), _GRPC),
+        rest_lanes(config.settings, _cluster(REST_CLUSTER, socket_address(rest.host, rest.port), _REST)),
+        grpc_lanes(config.settings, _cluster(GRPC_CLUSTER, pipe_address(socket), grpc_protocol(config.settings))),
     ]
     return [*found, *_page(config), *keys.clusters(config)]
 

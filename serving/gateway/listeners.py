@@ -5,6 +5,7 @@ from __future__ import annotations
 from serving.gateway import filters, keys, limits
 from serving.gateway.access_log import access_log
 from serving.gateway.config import Address, GatewayConfig
+from serving.gateway.lanes import choosing
 from serving.gateway.messages import Message, socket_address, typed
 from serving.gateway.rates import customer_rates
 from serving.gateway.routes import grpc_routes, rest_routes
@@ -27,7 +28,12 @@ def listeners(config: GatewayConfig, table: RoutingTable) -> list[Message]:
     settings = config.settings
     guards = [filters.trace_id(), filters.networks(settings)]
     checked = [filters.tokens(settings), filters.no_null_claim()] if config.asks_for_tokens else []
-    read = [*filters.choices(settings), filters.model_spec(candidates=config.candidates), *customer_rates(settings)]
+    read = [
+        *filters.choices(settings),
+        filters.model_spec(candidates=config.candidates),
+        *customer_rates(settings),
+        *choosing(settings),
+    ]
     body = filters.body_limit(settings)
     # The health answer stands behind the networks and before the tokens: a probe has none. A REST request says in its
     # path which model it wants, so its body is read last; a gRPC request says it in the body.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from serving.gateway.config import GatewayConfig
 from serving.gateway.filters import MODEL_SPEC, max_body_bytes, model_spec_context, script
+from serving.gateway.lanes import by_customer
 from serving.gateway.lua_text import filled
 from serving.gateway.messages import Message
 from serving.gateway.table import RoutingTable
@@ -87,6 +88,8 @@ class _Route:
             "retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"},
         }
         action: Message = {"cluster": self.cluster, "timeout": f"{REQUEST_SECONDS}s", "retry_policy": retries}
+        if self.cluster in {REST_CLUSTER, GRPC_CLUSTER}:
+            action |= by_customer(config.settings)
         if self.rewrite:
             pattern, substitution = self.rewrite
             action["regex_rewrite"] = {"pattern": {"regex": pattern}, "substitution": substitution}

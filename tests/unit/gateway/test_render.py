@@ -40,6 +40,7 @@ CASES = {
         keep_request_ids=True,
         customer_rate=50,
         customer_rates={"ua": 200},
+        customer_in_flight=8,
         max_connections=500,
         max_memory_mb=256,
     ),
