@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from datetime import timedelta
 from typing import Final
 
 from deployer.domain.planner import Change, Isolate, Remove
@@ -26,6 +27,8 @@ _TOLD_NOTHING: Final = 0.02
 _PAUSE: Final = 0.1
 #: After a dependency failed in the middle of a measurement.
 _RETRY: Final = 1.0
+#: What passed stays at most so long.
+_KEPT: Final = 60.0
 #: A candidate that met a bug is measured again so seldom.
 _REST: Final = 60.0
 _ENDED: Final = frozenset({VersionState.PROVEN, VersionState.FAILED})
@@ -59,7 +62,7 @@ class CanaryPool:
         rollouts = [row for row in here if row.phase is Phase.CANARY]
         state = self._desired.current()
         # What passed stays until it is live: its unloading would compete with the loads and the flip that it waits for.
-        changes = _changes(state, rollouts, passed=frozenset(row.id for row in here) - {row.id for row in rollouts})
+        changes = _changes(state, rollouts, passed=self._passed(here))
         pause = self._desired.wait_seconds(spare=not any(isinstance(one, Isolate) for one in changes))
         if changes and pause == 0:
             names = ", ".join(sorted({one.name for one in changes})[:3])
@@ -71,6 +74,11 @@ class CanaryPool:
         if changes and pause > 0:
             return Pace(wait_seconds=pause)
         return AT_ONCE if waiting else UNTIL_WOKEN
+
+    def _passed(self, here: Sequence[Rollout]) -> frozenset[str]:
+        """Those on their way to being live. A pool without nodes may keep them waiting for days: memory has an end."""
+        since = self._parts.clock.now() - timedelta(seconds=_KEPT)
+        return frozenset(row.id for row in here if row.phase is Phase.PROMOTING and row.entered_at > since)
 
     def _measure(self, rollouts: Sequence[Rollout]) -> bool:
         """Start what can be measured. Returns whether anything still waits for the nodes."""

@@ -26,8 +26,10 @@ _EVERY: Final = 3600.0
 _ROWS: Final = 1000
 _ARTIFACTS: Final = 20
 _CONSUMED: Final = frozenset({Topic.CUSTOMERS, Topic.MODELS_READY, Topic.DEPLOY_COMMANDS})
+#: A broker takes events away by the segment, and fills one for up to a week (``segment.ms``) before its age counts.
+_SEGMENT: Final = timedelta(days=7)
 #: As long as a topic holds an event, a consumer that lost its place may bring it again, and it must be known.
-_COMES_AGAIN: Final = timedelta(days=1) + timedelta(
+_COMES_AGAIN: Final = timedelta(days=1) + _SEGMENT + timedelta(
     milliseconds=max(spec.retention_ms for spec in TOPICS if spec.name in _CONSUMED)
 )
 #: ``staging/<customer>/<model>/<run>``
@@ -88,9 +90,10 @@ class Retention:
             yield tuple(objects)
 
     def _remove_if_done_with(self, objects: tuple[StoredObject, ...]) -> None:
-        before = self._parts.clock.now() - self._keep
+        now = self._parts.clock.now()
+        before, newest = now - self._keep, max(stored.created_at for stored in objects)
         parts = objects[0].name.split("/")
-        if len(parts) <= _PREFIX_PARTS or any(stored.created_at >= before for stored in objects):
+        if len(parts) <= _PREFIX_PARTS or newest >= before:
             return
         _, customer, model, run_id, *_ = parts
         try:
@@ -99,10 +102,14 @@ class Retention:
             # Nobody of ours put it there.
             return
         rows = self._parts.ledger.rollouts(RolloutQuery(customer=customer, model=model, run_id=run_id, limit=1000))
+        whole = any(_is_manifest(stored) for stored in objects)
+        # Its event may still lie in the topic: consumers were away, or it became a dead letter, to be replayed.
+        if whole and not rows and newest >= now - max(self._keep, _COMES_AGAIN):
+            return
         if any(not row.terminal or row.entered_at >= before for row in rows):
             return
         # The manifest first: without one an artifact does not exist, so no half of one is left to be found.
-        for stored in sorted(objects, key=lambda stored: not stored.name.endswith(f"/{MANIFEST_NAME}")):
+        for stored in sorted(objects, key=lambda stored: not _is_manifest(stored)):
             self._parts.store.delete(stored.name, if_generation=stored.generation)
         metrics.REMOVED.labels("staging").inc()
         log.info("removed %s", prefix, extra={"action": "removed", "customer": customer, "model": model})
@@ -110,3 +117,7 @@ class Retention:
 
 def _prefix(stored: StoredObject) -> list[str]:
     return stored.name.split("/")[:_PREFIX_PARTS]
+
+
+def _is_manifest(stored: StoredObject) -> bool:
+    return stored.name.endswith(f"/{MANIFEST_NAME}")

@@ -246,6 +246,21 @@ def test_the_canary_keeps_what_passed_until_it_is_live(world: World) -> None:
     assert not world.desired("canary").models
 
 
+def test_what_waits_long_for_a_pool_without_nodes_leaves_the_canary(world: World) -> None:
+    """A night of retraining while the pool was down would have filled the canary's memory with what had passed."""
+    rollout_id = world.receive(world.stage())
+    while world.worker.step():
+        pass
+    while world.rollout(rollout_id).phase is not Phase.PROMOTING:
+        world.pace(world.canary_pool.step)
+    for seconds, left in ((59, 1), (2, 0)):
+        world.clock.advance(seconds)
+        world.pace(world.canary_pool.step)
+        assert len(world.desired("canary").models) == left
+    world.run()
+    assert world.rollout(rollout_id).phase is Phase.LIVE
+
+
 def test_a_deployer_killed_between_any_two_steps_goes_on_where_it_was() -> None:
     for kill_after in range(1, 12):
         world = World()
