@@ -165,7 +165,7 @@ def _started(home: Path, nodes: Sequence[NodeAddress], structure: str, names: in
         placement=_placement(names, "large") if names else None,
     )
     admin = GatewayAdmin(config.admin_socket)
-    files = LiveFiles(home, admin, SystemClock(), deadline=60)
+    files = LiveFiles(home, admin, SystemClock(), deadline=120)
     shaped = _SHAPES[structure]
     began = time.perf_counter()
     file = files.start(shaped(config))
