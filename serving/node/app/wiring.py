@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from functools import cache, partial
 from pathlib import Path
@@ -12,8 +13,9 @@ from roost import policy_file
 from roost.adapters.gcs import open_store
 from roost.adapters.recordings import StoredRecordings
 from roost.adapters.tf_serving import ModelServerClient
-from roost.contracts.errors import ArtifactInvalid
+from roost.contracts.errors import ArtifactInvalid, SettingsInvalid
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest
+from roost.contracts.policy import Policy
 from roost.ports.clock import Clock, SystemClock
 from roost.settings import Settings
 from serving.node.app.catalogue import Catalogue, Key, NodeFacts
@@ -28,6 +30,8 @@ from serving.node.taps.page import with_taps
 from serving.node.taps.recorder import Recorder
 from serving.node.taps.redaction import Redactor
 
+log = logging.getLogger(__name__)
+
 
 class Page:
     """The node's own page. Made before the gateway, which asks where it is; started once the node knows itself."""
@@ -36,11 +40,11 @@ class Page:
         """Read the policy, and take the socket.
 
         Raises:
-            SettingsInvalid: the policy or the socket cannot be used.
+            SettingsInvalid: the socket cannot be used.
         """
         self._settings = settings
         self._node = node
-        self._book = RuleBook(policy_file.read(settings.deployer.policy_file))
+        self._book = RuleBook(usable_policy(settings.deployer.policy_file))
         self._server = AppServer(layout.page_socket)
         self._client = ModelServerClient(f"unix:{layout.model_server_socket}")
         self._recorder: Recorder | None = None
@@ -83,6 +87,22 @@ class Page:
             node=self._node,
             chance=random.random,
         )
+
+
+def usable_policy(file: Path | None) -> Policy:
+    """The policy in that file, or the defaults where it cannot be used: nothing recorded, nobody's default.
+
+    A typing error, or a field that only newer nodes know, must not keep a node that restarts from serving.
+    """
+    try:
+        return policy_file.read(file)
+    except SettingsInvalid as error:
+        log.error(  # noqa: TRY400 (the sentence says it all, a traceback nothing)
+            "this node serves without a policy, records nothing and knows no cohort's default: %s",
+            error,
+            extra={"action": "policy_refused"},
+        )
+        return Policy()
 
 
 def manifests(layout: Layout) -> partial[ArtifactManifest]:
