@@ -19,6 +19,8 @@ from serving.model_server.statuses import Code, StatusError, invalid_argument, n
 from serving.model_server.version_states import State, StateBoard, VersionState, failure_text
 
 _LOG = logging.getLogger(__name__)
+#: Between two looks at whether anybody still waits for a reload that waits for its turn.
+_GLANCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +64,7 @@ class ServerCore:
         A known name's new version is not waited for. Raises StatusError: what was done until then is not undone, as in
         the official server; a list whose labels or platforms are refused is the one that the next is compared with.
         """
-        with self._reloading:
-            self._check_wanted(still_wanted)
+        with self._turn(still_wanted):
             accepted = accept(self._list, config)
             if accepted is None:
                 _LOG.info("Taking no action for empty config.")
@@ -72,10 +73,27 @@ class ServerCore:
             self._label(accepted)
             self._apply(accepted)
 
-    def _check_wanted(self, still_wanted: Callable[[], bool] | None) -> None:
-        if still_wanted is None or Hazard.ABANDONED_RELOADS in self._options.hazards or still_wanted():
-            return
-        raise StatusError(Code.CANCELLED, "The client gave up while an earlier reload was under way.")
+    @contextmanager
+    def _turn(self, still_wanted: Callable[[], bool] | None) -> Iterator[None]:
+        """Wait for the reloads that came before. Raises CANCELLED where nobody waits for this one any more.
+
+        Whoever gives up must give its thread back too: a client that tried a hung server again and again would take
+        them all, and no prediction would find one.
+        """
+        heedless = still_wanted is None or Hazard.ABANDONED_RELOADS in self._options.hazards
+        while not self._reloading.acquire(timeout=-1 if heedless else _GLANCE_SECONDS):
+            self._check_wanted(still_wanted)
+        try:
+            if not heedless:
+                self._check_wanted(still_wanted)
+            yield
+        finally:
+            self._reloading.release()
+
+    @staticmethod
+    def _check_wanted(still_wanted: Callable[[], bool] | None) -> None:
+        if still_wanted is not None and not still_wanted():
+            raise StatusError(Code.CANCELLED, "The client gave up while an earlier reload was under way.")
 
     def _apply(self, accepted: ModelList) -> None:
         _LOG.info("Adding/updating models.")

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 
 import grpc
+import numpy as np
 import pytest
 
 from tests.integration.model_server.bases import Bases, specific
@@ -104,6 +105,16 @@ def test_a_reload_that_nobody_waits_for_any_more_is_dropped_but_for_its_switch(
         eventually(lambda: server.states(late) == {1: "AVAILABLE"}, "the first list is applied")
         server.reload(bases.config(late))
         assert server.states(abandoned) == {}
+
+
+def test_reloads_that_pile_up_behind_a_hung_one_leave_threads_for_predictions(start: Start, bases: Bases) -> None:
+    """A client that tries again and again holds a thread for each try only as long as it waits."""
+    name, late = bases.name("m"), bases.name("late")
+    bases.place(name, 3)
+    server = start(*FAST, "--grpc_max_threads=3", models=bases.config(name))
+    for _ in range(4):
+        assert server.refuses(bases.config(name, late), timeout=0.5)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert server.predict(name, {"x": np.ones(1, np.float32)}).outputs["y"].float_val == [3.0]
 
 
 def test_without_a_drain_sigterm_ends_the_process_at_once(start: Start) -> None:
