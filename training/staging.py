@@ -15,7 +15,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from roost.contracts.errors import ArtifactInvalid, NotFound
-from roost.contracts.ids import check_run_id, staging_prefix
+from roost.contracts.ids import MOST_ATTEMPTS, attempts_of, check_run_id, staging_prefix
 from roost.contracts.manifest import MANIFEST_NAME, SAVED_MODEL_NAME, ArtifactManifest
 from roost.ports.object_store import ObjectStore
 from training.export import Artifact
@@ -23,7 +23,6 @@ from training.export import Artifact
 log = logging.getLogger(__name__)
 
 _UPLOADS: Final = 8
-_MOST_ATTEMPTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +39,8 @@ def next_attempt(store: ObjectStore, customer: str, model: str, run_id: str) -> 
     Raises:
         ArtifactInvalid: the run was attempted implausibly often.
     """
-    for attempt in range(1, _MOST_ATTEMPTS + 1):
-        name = check_run_id(run_id if attempt == 1 else f"{run_id}~{attempt}")
+    for attempt in attempts_of(run_id):
+        name = check_run_id(attempt)
         prefix = staging_prefix(customer, model, name)
         found = staged(store, prefix)
         if found is not None:
@@ -49,7 +48,7 @@ def next_attempt(store: ObjectStore, customer: str, model: str, run_id: str) -> 
         if next(iter(store.list(prefix)), None) is None:
             return name
         log.info("%s was left unfinished", prefix, extra={"action": "stage_skipped", "customer": customer})
-    raise ArtifactInvalid(f"run {run_id} of {customer} was left unfinished {_MOST_ATTEMPTS} times: start a new run")
+    raise ArtifactInvalid(f"run {run_id} of {customer} was left unfinished {MOST_ATTEMPTS} times: start a new run")
 
 
 def staged(store: ObjectStore, prefix: str) -> Staged | None:

@@ -14,6 +14,8 @@ from roost.contracts.errors import Permanent
 ID_PATTERN: Final = r"^[a-z0-9][a-z0-9-]{0,62}$"
 #: Airflow's own rule for run ids, less the characters that a path would need to escape.
 RUN_ID_PATTERN: Final = r"^[A-Za-z0-9_][A-Za-z0-9_.~+-]{0,199}$"
+#: So often a run may stage, each time beside what it left unfinished before.
+MOST_ATTEMPTS: Final = 100
 DIGEST_PATTERN: Final = r"^sha256:[0-9a-f]{64}$"
 #: TensorFlow Serving keeps versions as int64.
 MAX_VERSION: Final = 2**63 - 1
@@ -87,6 +89,17 @@ def split_served_name(name: str) -> tuple[str, str]:
 def rollout_id(customer: str, model: str, digest: str) -> str:
     """Identity of the rollout of one artifact: 16 hexadecimal digits that anybody can compute from the event."""
     return hashlib.sha256(f"{served_name(customer, model)} {digest}".encode()).hexdigest()[:16]
+
+
+def attempts_of(run_id: str) -> tuple[str, ...]:
+    """Every id under which a run may stage: its own, and ``<run_id>~2`` and so on where attempts died half-way."""
+    return (run_id, *(f"{run_id}~{attempt}" for attempt in range(2, MOST_ATTEMPTS + 1)))
+
+
+def run_of(attempt: str) -> str:
+    """The run that an attempt is of: the engine knows no other id."""
+    run_id, _, number = attempt.rpartition("~")
+    return run_id if run_id and number.isdecimal() else attempt
 
 
 def staging_prefix(customer: str, model: str, run_id: str) -> str:

@@ -71,6 +71,7 @@ class RolloutQuery:
     model: str | None = None
     phases: frozenset[Phase] | None = None
     pool: str | None = None
+    #: A training run, whichever of its attempts staged the artifact.
     run_id: str | None = None
     limit: int = 50
     #: Only those received before this instant: the next page.

@@ -342,6 +342,14 @@ class TestSearching:
         assert not ledger.rollouts(RolloutQuery(phases=frozenset()))
 
 
+    def test_a_run_is_found_whichever_of_its_attempts_staged_the_model(self, ledger: Ledger) -> None:
+        """The note at each run links there by the run's id, and a second attempt stages under `~2`."""
+        for number, run_id in enumerate(("a", "a~2", "a~3", "ab~2", "b~a"), start=1):
+            receive(ledger, number, run_id=run_id)
+        found = {name: [row.run_id for row in ledger.rollouts(RolloutQuery(run_id=name))] for name in ("a", "a~2", "b")}
+        assert found == {"a": ["a~3", "a~2", "a"], "a~2": ["a~2"], "b": []}
+
+
 class TestClaiming:
     def test_a_claimed_row_is_nobody_elses_until_the_lease_ends(self, ledger: Ledger, clock: ManualClock) -> None:
         receive(ledger)

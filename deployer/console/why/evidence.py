@@ -12,6 +12,7 @@ from deployer.console.one_moment import rollout_and_history
 from deployer.console.sources import TRAINING_DAG, Sources
 from deployer.domain.approval import FLEET, pause_scope
 from roost.contracts.errors import NotFound, WorkflowUnavailable
+from roost.contracts.ids import run_of
 from roost.contracts.rollout import Rollout, Transition
 from roost.ports.ledger import Freeze, Onboarding, OnboardingStage, Quarantine, RolloutQuery
 from roost.ports.workflow import WorkflowRun
@@ -55,6 +56,9 @@ class Evidence:
         row, rollout = self.onboarding, self.rollout
         if row is None or rollout is None or row.stage is not OnboardingStage.FAILED or row.model != rollout.model:
             return None
+        if row.airflow_run_id == run_of(rollout.run_id):
+            # It announced its model before something of it failed.
+            return None
         return f"run {row.airflow_run_id} failed: {row.error or 'its log in Airflow says why'}"
 
     @property
@@ -79,7 +83,9 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
     if rollout is None and (onboarding is None or onboarding.model != model):
         raise UnknownCustomer(_unknown(onboarding, customer, model))
     rollout, history = rollout_and_history(ledger, rollout.id) if rollout else (None, ())
-    run, run_error = _run(sources, rollout.run_id if rollout else onboarding.airflow_run_id if onboarding else None)
+    run, run_error = _run(
+        sources, run_of(rollout.run_id) if rollout else onboarding.airflow_run_id if onboarding else None
+    )
     holds, scopes = ledger.freezes(), {FLEET, customer} | ({rollout.id} if rollout else set())
     pool = rollout.pool if rollout else sources.pools[0]
     return Evidence(

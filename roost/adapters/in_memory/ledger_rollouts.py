@@ -9,6 +9,7 @@ from datetime import timedelta
 from roost.adapters.in_memory.ledger_state import LedgerState, RolloutSlot
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, NotFound
+from roost.contracts.ids import run_of
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout, Transition
 from roost.ports.ledger import Change, OnboardingStage, Quarantine, RolloutQuery
 
@@ -174,7 +175,7 @@ def _matches(row: Rollout, query: RolloutQuery) -> bool:
         query.customer in (None, row.customer)
         and query.model in (None, row.model)
         and query.pool in (None, row.pool)
-        and query.run_id in (None, row.run_id)
+        and query.run_id in (None, row.run_id, run_of(row.run_id))
         and (query.phases is None or row.phase in query.phases)
         and (query.before is None or row.received_at < query.before)
     )

@@ -39,7 +39,7 @@ SELECT * FROM rollouts
 WHERE (%(customer)s::text IS NULL OR customer = %(customer)s)
   AND (%(model)s::text IS NULL OR model = %(model)s)
   AND (%(pool)s::text IS NULL OR pool = %(pool)s)
-  AND (%(run_id)s::text IS NULL OR run_id = %(run_id)s)
+  AND (%(attempts)s::text[] IS NULL OR run_id = ANY(%(attempts)s))
   AND (%(phases)s::text[] IS NULL OR phase = ANY(%(phases)s))
   AND (%(before)s::timestamptz IS NULL OR received_at < %(before)s)
 ORDER BY received_at DESC, id COLLATE "C" DESC

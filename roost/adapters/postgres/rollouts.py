@@ -17,6 +17,7 @@ from roost.adapters.postgres.rows import (
 )
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, NotFound
+from roost.contracts.ids import attempts_of
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout, Transition
 from roost.ports.ledger import Change, RolloutQuery
 
@@ -57,7 +58,7 @@ class PostgresRollouts:
             "customer": query.customer,
             "model": query.model,
             "pool": query.pool,
-            "run_id": query.run_id,
+            "attempts": None if query.run_id is None else list(attempts_of(query.run_id)),
             "before": query.before,
             "limit": query.limit,
             "phases": None if query.phases is None else [phase.value for phase in query.phases],

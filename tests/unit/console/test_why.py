@@ -201,6 +201,18 @@ def test_a_later_run_that_failed_is_told_beside_what_answers(world: World):
     assert (answer.next.command or "").startswith("roost train ua")
 
 
+def test_a_run_that_failed_after_it_announced_its_model_is_not_told_as_a_later_one(world: World):
+    """It said that the run had staged a model, and "since then" the very same run had failed."""
+    [live] = world.ledger.rollouts(RolloutQuery(customer="ua", limit=1))
+    world.ledger.follow_run("ua", "default", live.run_id)
+    row = world.ledger.onboarding("ua")
+    assert row is not None
+    world.ledger.set_onboarding(replace(row, stage=OnboardingStage.FAILED, error="task publish failed"))
+    answer = why(world, "ua")
+    assert "Since then" not in sentence(answer, "run")
+    assert answer.next.command is None
+
+
 def test_a_signup_that_airflow_has_not_taken_yet_waits_with_its_attempts():
     world = World.empty(ManualClock())
     world.sign_up("ua", 0, OnboardingStage.SIGNED_UP, error="connection refused", attempts=3)

@@ -291,3 +291,18 @@ def test_a_run_or_retirement_that_takes_long_is_looked_at_ever_more_seldom(
         assert looks[1] - looks[0] <= 7
         assert looks[-1] - looks[-2] == 60
         world.ledger.offboard("crm leaves", "acme", "", at=world.clock.now())
+
+
+def test_a_run_whose_second_attempt_staged_the_model_and_that_airflow_forgot_is_trained(
+    world: World, worker: Worker, workflow: InMemoryWorkflow
+) -> None:
+    """Its rollout has the attempt's id, `~2`: looked for by the run's own, the customer counted as failed."""
+    sign_up(world)
+    worker.step()
+    attempt = "signup__acme__1~2"
+    announced = ready(run_id=attempt, artifact_uri=f"gs://roost/staging/acme/default/{attempt}/")
+    world.ledger.receive(received(announced, PLACE, world.clock), event_id="ready 1", events=[])
+    workflow.runs.clear()
+    world.clock.advance(60)
+    worker.step()
+    assert row(world).stage is OnboardingStage.TRAINED
