@@ -63,7 +63,7 @@ def still_served(store: ObjectStore, customer: str, *, left_at: datetime) -> Seq
 
 
 def delete_models(store: ObjectStore, customer: str, *, left_at: datetime) -> int:
-    """Delete the customer's artifacts of up to `left_at`; returns the number of objects.
+    """Delete the customer's artifacts and recorded requests of up to `left_at`; returns the number of objects.
 
     A version that a pool lists stays, whatever its age. Nothing that was uploaded since is taken; what training has
     not finished is as old as its newest object. Manifests go first: an artifact without one does not exist, so no half
@@ -81,6 +81,7 @@ def delete_models(store: ObjectStore, customer: str, *, left_at: datetime) -> in
     kept = _prefixes(_listed(store, customer))
     old = [artifact for artifact in found if artifact.prefix not in kept and artifact.is_of(left_at)]
     doomed = [stored for artifact in old for stored in artifact.objects]
+    doomed += [stored for stored in store.list(f"recorded/{check_id(customer)}/") if stored.created_at <= left_at]
     manifests = [stored for stored in doomed if stored.name.endswith(f"/{MANIFEST_NAME}")]
     others = [stored for stored in doomed if not stored.name.endswith(f"/{MANIFEST_NAME}")]
     for group in (manifests, others):

@@ -148,3 +148,18 @@ def test_a_customer_that_is_no_id_is_refused(store: InMemoryObjectStore) -> None
     for use in (still_served, delete_models):
         with pytest.raises(InvalidId):
             use(store, "../ua", left_at=LEFT)
+
+
+def test_what_the_customer_asked_goes_with_their_models_and_nobody_elses(
+    store: InMemoryObjectStore, clock: ManualClock
+) -> None:
+    old, foreign = "recorded/ua/default/20260101T000000.000000Z-n.tfrecord", "recorded/ua2/default/x.tfrecord"
+    for name in (old, foreign):
+        store.write(name, b"x", if_generation=0)
+    clock.advance((SINCE - BEFORE).total_seconds())
+    store.write("recorded/ua/default/new.tfrecord", b"x", if_generation=0)
+    serve(store, "default", {"dl.default": {STABLE: 3}})
+
+    delete_models(store, "ua", left_at=LEFT)
+
+    assert [stored.name for stored in store.list("recorded/")] == ["recorded/ua/default/new.tfrecord", foreign]
