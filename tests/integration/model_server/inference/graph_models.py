@@ -14,6 +14,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 v1 = tf.compat.v1
 SPEC = tf.TensorSpec
@@ -105,6 +106,22 @@ def _census(root: Path) -> None:
             legacy_init_op=v1.tables_initializer(),
         )
         builder.save()
+    _warm_up(root / "census" / "1")
+
+
+def _warm_up(version: Path) -> None:
+    """A record of each question that is asked in examples."""
+    given = {"example_list": {"examples": [tf.train.Example()]}}
+    spec = {"name": "any", "signature_name": "regress"}
+    records = (
+        {"classify_log": {"request": {"model_spec": {"name": "any"}, "input": given}}},
+        {"regress_log": {"request": {"model_spec": spec, "input": given}}},
+        {"multi_inference_log": {"request": {"tasks": [{"model_spec": spec, "method_name": REGRESS}], "input": given}}},
+    )
+    (version / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(str(version / "assets.extra" / "tf_serving_warmup_requests")) as writer:
+        for record in records:
+            writer.write(prediction_log_pb2.PredictionLog(**record).SerializeToString())
 
 
 def _tagged(root: Path) -> None:

@@ -270,6 +270,13 @@ def test_requests_in_examples_are_counted_and_timed(asked: RunningServer) -> Non
         assert f":tensorflow:serving:{name} " in page
 
 
+def test_warm_up_requests_in_examples_are_answered_at_load(asked: RunningServer) -> None:
+    """`census` brings one of each kind; a kind that could not be answered would have failed the load."""
+    page = asked.http("GET", "/monitoring/prometheus/metrics").text
+    (line,) = (each for each in page.splitlines() if "model_warmup_latency_count" in each and "/census/1" in each)
+    assert line.endswith('status="OK"} 1')
+
+
 def test_method_names_are_checked_where_the_flag_asks(start: Start, saved_models: Path) -> None:
     """Then a signature answers only what it was exported for, and Predict only the three methods that there are."""
     server = start(
