@@ -4,8 +4,10 @@ ARG AIRFLOW_IMAGE=apache/airflow:3.3.2-python3.11
 
 FROM ${AIRFLOW_IMAGE} AS build
 USER 0:0
-RUN pip install --no-cache-dir --disable-pip-version-check --target /opt/tools uv==0.13.9
-ENV PYTHONPATH=/opt/tools PATH=/opt/tools/bin:$PATH
+RUN install -d -o 50000 -g 0 /opt/roost /src
+# The official image refuses pip to root.
+USER 50000:0
+RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
 WORKDIR /src
 COPY pyproject.toml requirements.lock README.md LICENSE ./
 COPY docker/install.sh docker/airflow-kubernetes.txt docker/
@@ -20,7 +22,6 @@ COPY deployer deployer
 COPY serving serving
 COPY dags dags
 RUN sh docker/install.sh roost /opt/roost
-USER 50000:0
 
 # Of the official image stay its entry point, its user and its conventions, which the official Helm chart counts on.
 FROM ${AIRFLOW_IMAGE}

@@ -15,6 +15,7 @@ def test_the_census_tells_how_long_the_oldest_waits_and_what_is_past_its_deadlin
     world.receive(world.stage("aa"))
     world.clock.advance(200)
     world.receive(world.stage("bb"))
+    world.receive(world.stage("cc"))
     world.clock.advance(150)
     Census(world.parts).step()
     sample = REGISTRY.get_sample_value
@@ -56,6 +57,23 @@ def test_the_first_answer_since_the_signup_is_measured_and_no_later_one(world: W
     world.deploy("ua", "r2")
     world.deploy("zz")
     assert count() == before + 1
+
+
+def test_a_first_model_that_was_taken_back_does_not_make_its_successor_a_late_first_answer(world: World) -> None:
+    def count() -> float:
+        return REGISTRY.get_sample_value("roost_onboarding_signup_to_answer_seconds_count") or 0
+
+    signup = CustomerSignedUp(customer="ua", name="United")
+    world.ledger.sign_up("s-ua", signup, at=world.clock.now(), run_id="signup__ua")
+    first = world.deploy("ua", "r1")
+    before = count()
+    world.command(Command.REJECT, rollout_id=first)
+    world.run()
+    assert world.rollout(first).phase is Phase.ROLLED_BACK
+    world.clock.advance(86_400)
+    second = world.rollout(world.deploy("ua", "r2"))
+    assert (second.phase, second.previous_version) == (Phase.LIVE, None)
+    assert count() == before
 
 
 def test_what_a_person_approved_does_not_count_against_the_objective() -> None:
