@@ -195,9 +195,11 @@ def test_the_board_tells_old_news_from_new() -> None:
     assert board.wait_until_settled({"m"}, since, any_end=True)["m"][1].error is None
     board.publish("m", 2, State.END, error)
     assert board.wait_until_settled({"m"}, since)["m"][2].error == error
+    board.publish("m", 4, State.END)
+    assert board.wait_until_settled({"m"}, since)["m"][2].error == error
     board.publish("m", 3, State.AVAILABLE)
     assert board.wait_until_settled({"m"}, since) == {}
-    assert list(board.versions("m")) == [3, 2, 1]
+    assert list(board.versions("m")) == [4, 3, 2, 1]
 
 
 def test_the_newest_version_that_ended_settles_its_model() -> None:
