@@ -22,7 +22,7 @@ case "$1" in
     uv pip install --quiet --python "$3" --requirement "$2"
     ;;
   roost)
-    uv build --quiet --wheel --out-dir "$2/.wheel" .
+    uv build --quiet --wheel --build-constraints requirements.lock --out-dir "$2/.wheel" .
     uv pip install --quiet --python "$2" --no-deps "$2"/.wheel/roost-*.whl
     rm -r "$2/.wheel"
     ;;
