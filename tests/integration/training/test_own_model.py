@@ -65,6 +65,11 @@ def test_a_regression_over_a_vector_is_trained_evaluated_and_staged(
     signature = manifest.signature("serving_default")
     assert signature is not None
     assert [(spec.name, spec.dtype, spec.shape) for spec in signature.inputs] == [("usage", "DT_FLOAT", (-1, 3))]
+    (declared,) = manifest.inputs
+    assert (declared.name, declared.shape, declared.required, declared.bounds) == ("usage", (-1, 3), True, "warn")
+    assert declared.minimum is not None
+    assert declared.maximum is not None
+    assert declared.minimum < declared.maximum
     golden = store.read(f"staging/acme/usage/{trainer}/roost/golden.jsonl")[0].decode().splitlines()
     cases = [GoldenCase.model_validate_json(line) for line in golden]
     inputs = np.array(cases[-1].inputs["usage"])
