@@ -98,7 +98,6 @@ def test_the_inputs_are_declared_with_what_training_saw(manifest: ArtifactManife
     assert all(spec.description for spec in manifest.inputs)
 
 
-
 def test_whole_examples_are_classified_as_the_named_features_are_predicted(
     manifest: ArtifactManifest, store: ObjectStore, tmp_path: Path
 ) -> None:
