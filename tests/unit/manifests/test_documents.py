@@ -22,7 +22,9 @@ def commands(page: Path) -> list[list[str]]:
     lines = [line for block in code for line in block.splitlines()] + spans
     found = []
     for line in lines:
-        for shown in re.findall(r"(?:^|[$;&(] ?|-- |\bbin/)\s*(roost(?: (?! )[^#|;&)]*?)?)(?=  |$|[#|;&)])", line.strip()):
+        for shown in re.findall(
+            r"(?:^|[$;&(] ?|-- |\bbin/)\s*(roost(?: (?! )[^#|;&)]*?)?)(?=  |$|[#|;&)])", line.strip()
+        ):
             try:
                 words = shlex.split(shown.replace("…", "x"), comments=True)
             except ValueError:
