@@ -9,8 +9,6 @@ import json
 import re
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,9 +27,8 @@ from tests.integration.gateway.asking import PREDICT, a_token
 from tests.integration.gateway.http2 import http2
 from tests.integration.gateway.running import Running, configured, started
 from tests.integration.model_server.running import DROP_IN, config, starting
-from tests.integration.node import tiny_models
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
 NAME = "ua.default"
 FINE, FINE_JSON = np.array([3.0], np.float32), '{"instances": [3.0]}'
@@ -84,14 +81,10 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(signing_key: SigningKey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    directory = tmp_path_factory.mktemp("bad")
+def served(tiny_model_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    directory, signing_key = tmp_path_factory.mktemp("bad"), SigningKey.create()
     (directory / "jwks.json").write_text(key_set([signing_key]))
-    written = [sys.executable, tiny_models.__file__, str(directory / "models")]
-    (directory / "models").mkdir()
-    assert subprocess.run(written, capture_output=True, check=False).returncode == 0
-    (directory / "served").mkdir()
-    shutil.move(directory / "models" / "one", directory / "served" / "1")
+    shutil.copytree(tiny_model_files / "one", directory / "served" / "1")
     labels = 'version_labels { key: "stable" value: 1 }'
     with starting(DROP_IN) as start:
         server = start(
