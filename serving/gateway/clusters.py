@@ -15,6 +15,9 @@ _OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _MAX_REQUESTS = 4096
 #: Copies that may be under way to one candidate. A candidate that hangs holds no more of the gateway's memory.
 _MAX_COPIES = 64
+#: Under way to the node's own page, and as many that wait. Beyond it the answer is 503, before bodies fill the node.
+_PAGE_REQUESTS = 128
+_TAP_COPIES = 6
 _REST: Message = {"http_protocol_options": {}}
 _GRPC: Message = {"http2_protocol_options": {}}
 
@@ -46,11 +49,20 @@ def _page(config: GatewayConfig) -> list[Message]:
     if config.page_socket is None:
         return []
     address = pipe_address(str(config.page_socket.absolute()))
-    found = [_cluster(PAGE_CLUSTER, address, _REST)]
+    found = [_limited(_cluster(PAGE_CLUSTER, address, _REST), connections=_PAGE_REQUESTS, waiting=_PAGE_REQUESTS)]
     if config.tap_rate > 0:
-        limits = {"max_connections": 2, "max_pending_requests": 8, "max_requests": 8, "max_retries": 0}
-        found.append({**_cluster(TAP_CLUSTER, address, _REST), "circuit_breakers": {"thresholds": [limits]}})
+        found.append(_limited(_cluster(TAP_CLUSTER, address, _REST), connections=2, waiting=_TAP_COPIES))
     return found
+
+
+def _limited(cluster: Message, *, connections: int, waiting: int) -> Message:
+    limits = {
+        "max_connections": connections,
+        "max_pending_requests": waiting,
+        "max_requests": connections + waiting,
+        "max_retries": waiting,
+    }
+    return {**cluster, "circuit_breakers": {"thresholds": [limits]}}
 
 
 def _mirror(address: str, protocol: Message) -> Message:
