@@ -17,6 +17,7 @@ from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.links import run_note
+from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
 from roost.ports.ledger import (
     Onboarding,
@@ -140,6 +141,7 @@ class Worker:
         return replace(row, stage=OnboardingStage.TRAINED, error=None, attempts=0, next_attempt_at=None)
 
     def _failed(self, row: Onboarding, why: str, where: Mapping[str, object]) -> Onboarding:
+        why = keepable(why)
         metrics.RUNS_ENDED.labels("failed").inc()
         log.error("%s: run %s failed: %s", row.customer, row.airflow_run_id, why, extra={"action": "training_failed"})
         told = training_failures.report(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,7 +18,8 @@ from consumers.signups import run_id
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Retryable
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
-from roost.contracts.ids import CustomerId
+from roost.contracts.ids import DEFAULT_MODEL, CustomerId
+from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
 from roost.ports.ledger import Outbox
 from roost.ports.workflow import Workflow, WorkflowRun
@@ -33,6 +35,8 @@ _PAGE: Final = 100
 _FIRST_LOOK: Final = timedelta(days=1)
 #: The engine's clock is not ours, and a run that ends is committed a moment later.
 _OVERLAP: Final = timedelta(minutes=5)
+#: So often a run's tasks are asked for their reasons in vain, before it is told without.
+_ASKED: Final = 3
 _CUSTOMER: Final = TypeAdapter(CustomerId)
 
 
@@ -48,7 +52,9 @@ def cause(workflow: Workflow, run: str) -> str:
 def report(customer: str | None, run: str, why: str, *, at: datetime, **facts: object) -> Event:
     """The event that says it. One run gives one event, whoever tells of it."""
     whose = f" of {customer}" if customer else ""
-    advice = f'Mend the cause, then `roost train {customer or "CUSTOMER"} --reason "…"`.'
+    model = facts.get("model")
+    option = f" --model {model}" if model not in (None, DEFAULT_MODEL) else ""
+    advice = f'Mend the cause, then `roost train {customer or "CUSTOMER"}{option} --reason "…"`.'
     return Event(
         id=run_id(_WHAT, customer or "nobody", run),
         type=OPERATION_REPORTED,
@@ -59,7 +65,7 @@ def report(customer: str | None, run: str, why: str, *, at: datetime, **facts: o
             what=_WHAT,
             customer=customer,
             actor=_ACTOR,
-            reason=f"Training run {run}{whose} failed: {why.rstrip('.')}. {advice}",
+            reason=f"Training run {run}{whose} failed: {keepable(why).rstrip('.')}. {advice}",
             facts={"run_id": run, **facts},
         ),
     )
@@ -75,6 +81,8 @@ class Watch:
     _since: datetime | None = field(default=None, init=False)
     #: Runs that were told of and that another look may find, with when they ended.
     _told: dict[str, datetime] = field(default_factory=dict, init=False)
+    #: Looks at which the engine listed a run and could not say why it failed.
+    _vain: Counter[str] = field(default_factory=Counter, init=False)
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop` is set."""
@@ -98,6 +106,7 @@ class Watch:
         for run in new:
             self.ledger.add_events([self._report(run)])
             self._told[run.run_id] = run.ended_at or now
+            del self._vain[run.run_id]
         recent = now - _OVERLAP
         # More than a page: the next look goes on where this one ended.
         self._since = (runs[-1].ended_at if len(runs) == _PAGE else None) or recent
@@ -110,6 +119,16 @@ class Watch:
             customer = _CUSTOMER.validate_python(run.conf.get("customer_id"))
         except ValidationError:
             customer = None
-        why = cause(self.workflow, run.run_id)
-        facts = {"model": run.conf.get("model"), "url": run.url, "asked": run.conf.get("reason")}
-        return report(customer, run.run_id, why, at=self.clock.now(), **facts)
+        said = {name: keepable(str(found)) for name in ("model", "reason") if (found := run.conf.get(name)) is not None}
+        facts = {"model": said.get("model"), "url": run.url, "asked": said.get("reason")}
+        return report(customer, run.run_id, self._cause(run.run_id), at=self.clock.now(), **facts)
+
+    def _cause(self, run: str) -> str:
+        """Why it failed. A run of which the engine has no good answer must not keep all later ones from being told."""
+        try:
+            return cause(self.workflow, run)
+        except Retryable as error:
+            self._vain[run] += 1
+            if self._vain[run] < _ASKED:
+                raise
+            return f"its tasks cannot be asked: {error}"

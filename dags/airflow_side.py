@@ -29,14 +29,18 @@ def no_retry_where_final() -> Iterator[None]:
     What went wrong is left where the consumer that follows the run finds it: a log would have to be guessed at.
     """
     from roost.contracts.errors import Permanent, RoostError
+    from roost.contracts.wording import keepable
     from roost.ports.workflow import FAILURE_KEY
 
     try:
         yield
     except RoostError as error:
-        get_current_context()["ti"].xcom_push(FAILURE_KEY, str(error)[:2000])
-        if isinstance(error, Permanent):
-            raise AirflowFailException(str(error)) from error
+        try:
+            get_current_context()["ti"].xcom_push(FAILURE_KEY, keepable(str(error)))
+        finally:
+            # Also where it could not be left: no retry mends it.
+            if isinstance(error, Permanent):
+                raise AirflowFailException(str(error)) from error
         raise
 
 

@@ -12,8 +12,8 @@ from deployer.checks.load import LoadCheck
 from deployer.checks.sanity import SanityCheck
 from deployer.checks.signature import SignatureCheck
 from deployer.checks.subject import CanaryCheck, CanarySubject
-from deployer.domain.wording import keepable
 from roost.contracts.verdict import CheckResult, Outcome, Verdict
+from roost.contracts.wording import keepable
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from deployer.domain.wording import keepable
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict
 from roost.contracts.policy import Rules
 from roost.contracts.rollout import Phase, Rollout, Transition
 from roost.contracts.rollout_events import transition_event
+from roost.contracts.wording import keepable
 
 #: Who acts where no person does.
 DEPLOYER: Final = "deployer"

@@ -10,11 +10,11 @@ from queue import SimpleQueue
 from typing import Final, Protocol
 
 from deployer.domain.transitions import DEPLOYER, SOURCE, Cause, Step, deadline, transition
-from deployer.domain.wording import keepable
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.policy import Policy, Rules
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
+from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
 from roost.ports.ledger import Change, CommandLedger, Housekeeping, Leases, OnboardingLedger, Outbox, RolloutLedger
 from roost.ports.object_store import ObjectStore

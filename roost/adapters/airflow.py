@@ -82,13 +82,13 @@ class AirflowWorkflow:
     def run(self, dag: str, run_id: str) -> WorkflowRun | None:
         """The run, or None where there is none."""
         answer = self._ask("GET", f"{_runs(dag)}/{quote(run_id, safe='')}")
-        return None if answer.status_code == httpx.codes.NOT_FOUND else self._run(dag, answer)
+        return None if _has_no(run_id, answer) else self._run(dag, answer)
 
     def failures(self, dag: str, run_id: str) -> Sequence[TaskFailure]:
         """The tasks of the run that failed, each with the sentence that it left."""
         tasks = f"{_runs(dag)}/{quote(run_id, safe='')}/taskInstances"
         answer = self._ask("GET", f"{tasks}?state=failed")
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if _has_no(run_id, answer):
             return []
         failed = self._read(_Tasks, answer).task_instances
         return [TaskFailure(task=one.task_id, reason=self._reason(tasks, one.task_id)) for one in failed]
@@ -97,8 +97,8 @@ class AirflowWorkflow:
         """Runs that failed since then."""
         asked = {"state": "failed", "end_date_gte": since.isoformat(), "order_by": "end_date", "limit": limit}
         answer = self._ask("GET", f"{_runs(dag)}?{urlencode(asked)}")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            # The DAG is not parsed yet.
+        if _has_no(dag, answer):
+            # It is not parsed yet.
             return []
         return [self._known(dag, run) for run in self._read(_Runs, answer).dag_runs]
 
@@ -188,6 +188,11 @@ def open_workflow(settings: AirflowSettings) -> AirflowWorkflow:
 
 def _runs(dag: str) -> str:
     return f"/api/v2/dags/{quote(dag, safe='')}/dagRuns"
+
+
+def _has_no(name: str, answer: httpx.Response) -> bool:
+    """Airflow names what it does not have. A proxy that finds no Airflow says 404, too, and nothing has gone."""
+    return answer.status_code == httpx.codes.NOT_FOUND and name in answer.text
 
 
 def _said(answer: httpx.Response) -> str:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlencode
+
+from roost.contracts.wording import keepable
+
+#: Characters of a run's note. Airflow refuses a run for a longer one.
+LONGEST_NOTE: Final = 1000
 
 
 def rollouts_of_run(console: str, run_id: str) -> str:
@@ -15,4 +21,5 @@ def run_note(text: str, console: str, run_id: str) -> str:
 
     The page's address follows from the run's id, so that it can be given before there is a rollout.
     """
-    return f"{text}\n\n[Its rollout]({rollouts_of_run(console, run_id)})" if console else text
+    link = f"\n\n[Its rollout]({rollouts_of_run(console, run_id)})" if console else ""
+    return keepable(text, LONGEST_NOTE - len(link)) + link

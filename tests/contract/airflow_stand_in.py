@@ -47,8 +47,10 @@ class AirflowStandIn:
             return self._failed_runs(dag, params)
         if len(parts) > 7:
             return self._tasks(dag, parts[6:], params)
-        found = self.runs.get((dag, httpx.URL(f"http://x/{parts[6]}").path[1:]))
-        return httpx.Response(200, json=found) if found else httpx.Response(404, json={"detail": "not found"})
+        run_id = httpx.URL(f"http://x/{parts[6]}").path[1:]
+        found = self.runs.get((dag, run_id))
+        gone = f"The DagRun with dag_id: `{dag}` and run_id: `{run_id}` was not found"
+        return httpx.Response(200, json=found) if found else httpx.Response(404, json={"detail": gone})
 
     def fail(self, dag: str, run_id: str, **reasons: str | None) -> None:
         """Let a run fail by these tasks; one without a reason left none."""
@@ -69,9 +71,9 @@ class AirflowStandIn:
 
     def _tasks(self, dag: str, parts: list[str], params: dict[str, str]) -> httpx.Response:
         run_id = httpx.URL(f"http://x/{parts[0]}").path[1:]
-        missing = httpx.Response(404, json={"detail": "not found"})
         if (dag, run_id) not in self.runs:
-            return missing
+            gone = f"DagRun with dag_id: `{dag}` and run_id: `{run_id}` was not found"
+            return httpx.Response(404, json={"detail": gone})
         failed = self.failed.get((dag, run_id), {})
         if len(parts) == 2:
             rows = [{"task_id": task, "state": "failed", "map_index": -1} for task in failed]
@@ -80,6 +82,7 @@ class AirflowStandIn:
                 200, json={"task_instances": rows + (others if params != {"state": "failed"} else [])}
             )
         reason = failed.get(parts[2]) if parts[3:] == ["xcomEntries", "failure"] else None
+        missing = httpx.Response(404, json={"detail": "XCom entry with key: `failure` not found"})
         return missing if reason is None else httpx.Response(200, json={"key": "failure", "value": reason})
 
     def _token(self, request: httpx.Request) -> httpx.Response:

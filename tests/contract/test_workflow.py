@@ -85,6 +85,21 @@ def test_an_unknown_run_is_none(workflow: Workflow, run_id: str) -> None:
     assert workflow.run(TRAIN, run_id) is None
 
 
+def test_a_proxy_that_finds_no_airflow_does_not_make_runs_vanish() -> None:
+    """Its 404 told of every customer in training that somebody had deleted their run."""
+    airflow = AirflowStandIn()
+    workflow = client(airflow)
+    workflow.start(TRAIN, "x", conf(), note="")
+    airflow.broken = 404
+    for ask in (
+        lambda: workflow.run(TRAIN, "x"),
+        lambda: workflow.failures(TRAIN, "x"),
+        lambda: workflow.failed(TRAIN, since=datetime.now(UTC), limit=9),
+    ):
+        with pytest.raises(WorkflowUnavailable, match="404"):
+            ask()
+
+
 def test_a_run_that_is_unknown_or_has_not_failed_has_no_failures(workflow: Workflow, run_id: str) -> None:
     assert list(workflow.failures(TRAIN, run_id)) == []
     workflow.start(TRAIN, run_id, conf(), note="a test")

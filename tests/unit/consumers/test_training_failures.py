@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 
 from consumers.onboarding import Worker
 from consumers.training_failures import TRAIN_DAG, Watch
 from roost.adapters.in_memory.workflow import InMemoryWorkflow
+from roost.contracts.errors import WorkflowUnavailable
 from roost.contracts.events import CustomerSignedUp, OperationReported
+from roost.ports.workflow import TaskFailure
 from tests.unit.consumers.conftest import T0, World
 
 
@@ -45,6 +48,38 @@ def test_a_nightly_retraining_that_fails_is_told_once(world: World, watch: Watch
     )
     assert first.facts["asked"] == "scheduled"
     assert (second.customer, "roost train CUSTOMER" in second.reason) == (None, True)
+
+
+def test_a_run_whose_tasks_cannot_be_asked_does_not_keep_later_ones_from_being_told(world: World) -> None:
+    """Every look ended at the same run, for ever."""
+
+    class Odd(InMemoryWorkflow):
+        def failures(self, dag: str, run_id: str) -> Sequence[TaskFailure]:
+            if run_id == "odd":
+                raise WorkflowUnavailable("Airflow answers 500")
+            return super().failures(dag, run_id)
+
+    workflow = Odd(world.clock)
+    watch = Watch(ledger=world.ledger, workflow=workflow, clock=world.clock)
+    for run in ("odd", "plain"):
+        fail(workflow, run, customer_id="ua")
+        world.clock.advance(1)
+    for _ in range(2):
+        with pytest.raises(WorkflowUnavailable):
+            watch.step()
+    assert watch.step() == 2
+    first, second = told(world)
+    assert "its tasks cannot be asked: Airflow answers 500" in first.reason
+    assert second.facts["run_id"] == "plain"
+
+
+def test_what_a_run_and_its_task_say_can_be_kept(world: World, watch: Watch, workflow: InMemoryWorkflow) -> None:
+    """PostgreSQL holds no NUL: the consumer died of it, and again each time it was started, for a day."""
+    fail(workflow, "r", "row \x00 is bad", customer_id="ua", model="fraud", reason="be\x00cause")
+    watch.step()
+    [event] = told(world)
+    assert "\x00" not in event.model_dump_json() + event.reason + str(event.facts["asked"])
+    assert event.reason.endswith('then `roost train ua --model fraud --reason "…"`.')
 
 
 def test_a_run_that_a_row_follows_gives_no_second_event(world: World, watch: Watch, workflow: InMemoryWorkflow) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from roost.contracts.links import rollouts_of_run, run_note
+from roost.contracts.links import LONGEST_NOTE, rollouts_of_run, run_note
 
 
 def test_the_page_of_a_run_is_the_consoles() -> None:
@@ -15,3 +15,10 @@ def test_a_runs_note_says_why_and_links_to_its_rollout() -> None:
 
 def test_without_a_console_there_is_nothing_to_link_to() -> None:
     assert run_note("Acme signed up.", "", "r") == "Acme signed up."
+
+
+def test_a_note_is_never_longer_than_airflow_takes() -> None:
+    """A run whose reason had more than 850 characters was refused for its link."""
+    note = run_note("x" * 2000, "http://console:8088", "r")
+    assert len(note) == LONGEST_NOTE
+    assert note.endswith("x…\n\n[Its rollout](http://console:8088/rollouts?run_id=r)")

@@ -9,10 +9,10 @@ LONGEST: Final = 2000
 _ELLIPSIS: Final = "…"
 
 
-def keepable(sentence: str) -> str:
-    """The sentence, cut to `LONGEST`, without what no database or bus can hold (NUL, lone surrogates).
+def keepable(sentence: str, longest: int = LONGEST) -> str:
+    """The sentence, cut to `longest` characters, without what no database or bus can hold (NUL, lone surrogates).
 
     A name in somebody's graph stands in the reason for refusing it. It must not be able to stop the deployer.
     """
-    short = sentence if len(sentence) <= LONGEST else sentence[: LONGEST - 1] + _ELLIPSIS
+    short = sentence if len(sentence) <= longest else sentence[: longest - 1] + _ELLIPSIS
     return short.replace("\x00", "\ufffd").encode(errors="replace").decode()
