@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -116,15 +116,21 @@ class Shelf:
         *,
         generation: int | None = None,
         loading: LoadingOrder = LoadingOrder.LOAD_FIRST,
+        splits: Mapping[str, dict[str, float]] | None = None,
     ) -> int:
-        """Write the next generation: served name to versions and labels. Returns it."""
+        """Write the next generation: served name to versions and labels, and to shares. Returns it."""
         self._generation = generation if generation is not None else self._generation + 1
         state = DesiredState(
             pool=self.pool,
             generation=self._generation,
             loading=loading,
             models=tuple(
-                DesiredModel(name=name, versions=tuple(self._version(name, v) for v in versions), labels=labels)
+                DesiredModel(
+                    name=name,
+                    versions=tuple(self._version(name, v) for v in versions),
+                    labels=labels,
+                    split=(splits or {}).get(name, {}),
+                )
                 for name, (versions, labels) in sorted(models.items())
             ),
         )
