@@ -137,6 +137,8 @@ class Engine:
         now = self._parts.clock.monotonic()
         self._remembrance.recall(self._parts.holdings, self._parts.cache, now=now)
         self._parts.holdings.take_up(self._watch.current, now=now)
+        # The bound may be lower than in the life before.
+        self._parts.cache.trim()
         kept = sum(held.trusted for held in self._parts.holdings)
         self._parts.notes.note("node started", detail=f"with {kept} versions from its disk")
 

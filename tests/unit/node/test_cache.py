@@ -174,6 +174,22 @@ def test_what_was_used_longest_ago_makes_room_first(tmp_path: Path):
     assert metric("roost_node_cache_bytes") == sum(stored_bytes(UA, version) for version in (1, 3, 4))
 
 
+def test_a_lower_bound_holds_from_the_next_start_on(node: Node):
+    node.put(UA, 1, 2, 3)
+    for version in (1, 2, 3):
+        node.desire({UA: ([version], {"stable": version})})
+        node.settle()
+        node.quiet(3)
+    node.cache_bytes = int(2.5 * stored_bytes(UA, 1))
+    node.restart()
+    assert node.cache.keys() == [(UA, 2), (UA, 3)]
+    node.cache_bytes = 1
+    node.restart()
+    assert node.cache.keys() == [(UA, 3)]  # what is served stays, bound or not
+    node.look()
+    assert node.settle().serves(UA, 3)
+
+
 def test_neither_the_served_nor_the_next_generation_makes_room(tmp_path: Path):
     """Regression: a generation that was read and not yet followed was no reason to keep its versions."""
     node = Node(tmp_path, cache_bytes=int(3.5 * stored_bytes(UA, 1)))

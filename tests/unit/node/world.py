@@ -120,7 +120,7 @@ class Node:
         self.generation = 0
         self.budget = Budget(factor=2, floor=0.02, patience=30)
         self._tmp_path = tmp_path
-        self._cache_bytes = cache_bytes
+        self.cache_bytes = cache_bytes
         self._canary = canary
         self.engine: Engine = None
         self.restart()
@@ -133,7 +133,7 @@ class Node:
         self.server.crash()
         self.gateway.stop()
         self.cache = DiskCache(
-            self.layout.cache, limit_bytes=self._cache_bytes, in_use=lambda: holdings.in_use() | reader.wanted()
+            self.layout.cache, limit_bytes=self.cache_bytes, in_use=lambda: holdings.in_use() | reader.wanted()
         )
         self.watch = DesiredWatch(reader, poll_seconds=self._poll_seconds, clock=self.clock, wake=self._wake)
         runner = InlineRunner()
