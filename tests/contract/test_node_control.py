@@ -22,7 +22,7 @@ from roost.contracts.ids import desired_object
 from roost.contracts.manifest import digest_of
 from roost.ports.clock import SystemClock
 from roost.ports.serving import NodeAddress, NodeControl
-from serving.node.control import ControlServer, make_app
+from serving.node.control import Controls, ControlServer, make_app
 from tests.unit.node.world import Node, put
 
 pytestmark = pytest.mark.contract
@@ -65,7 +65,8 @@ class HttpWorld:
         self._node = Node(directory, clock=SystemClock(), poll_seconds=60)
         self.store = self._node.store
         self._server = ControlServer("127.0.0.1:0", TOKEN)
-        self._server.start(make_app(self._node.engine, self._node.watch, TOKEN))
+        controls = Controls(engine=self._node.engine, watch=self._node.watch, stop=lambda: None)
+        self._server.start(make_app(controls, TOKEN))
         self._http = HttpNodeControl(TOKEN)
         self.control: NodeControl = self._http
         at = self._server.address
