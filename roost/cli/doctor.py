@@ -26,13 +26,17 @@ def register(app: typer.Typer) -> None:
 
 def doctor(
     probe: Annotated[bool, typer.Option("--probe", help="Also write an object and delete it.")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave this out, such as airflow or pools: what this process neither needs nor may reach."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Check every dependency and setting of this environment; say the remedy. Exit code 1 where something is wrong."""
     from roost.doctor.findings import Level
-    from roost.doctor.wiring import checks, examine
+    from roost.doctor.wiring import checks, chosen, examine
 
-    found = examine(checks(settings.load(), probe=probe))
+    found = examine(chosen(checks(settings.load(), probe=probe), without or ()))
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=1))
     else:

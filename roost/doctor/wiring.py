@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from roost import policy_file
-from roost.contracts.errors import StorageUnavailable, WorkflowUnavailable
+from roost.contracts.errors import SettingsInvalid, StorageUnavailable, WorkflowUnavailable
 from roost.doctor import dependencies, safety
 from roost.doctor.findings import Check, Finding, well, wrong
 from roost.ports.clock import SystemClock
@@ -73,6 +73,23 @@ def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
             for pool in dict.fromkeys(pools)
         ),
     )
+
+
+def chosen(every: Sequence[Check], without: Sequence[str]) -> Sequence[Check]:
+    """Those that are not left out. ``pools`` leaves out every pool.
+
+    Raises:
+        SettingsInvalid: there is no check of that name.
+    """
+
+    def name(check: Check) -> str:
+        return "pools" if check.about.startswith("pool ") else check.about
+
+    names = dict.fromkeys(name(check) for check in every)
+    unknown = [one for one in without if one not in names]
+    if unknown:
+        raise SettingsInvalid(f"there is no check {unknown[0]}; there are {', '.join(names)}")
+    return tuple(check for check in every if name(check) not in without)
 
 
 def examine(found: Sequence[Check]) -> Sequence[Finding]:

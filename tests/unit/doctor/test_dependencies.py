@@ -12,12 +12,13 @@ from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.in_memory.serving import InMemoryPool
 from roost.contracts.desired import DesiredState
-from roost.contracts.errors import BrokerUnavailable, NotFound, StorageUnavailable
+from roost.contracts.errors import BrokerUnavailable, NotFound, SettingsInvalid, StorageUnavailable
 from roost.contracts.ids import desired_object
 from roost.doctor import dependencies
 from roost.doctor.findings import Check, Finding, Level
-from roost.doctor.wiring import examine
+from roost.doctor.wiring import checks, chosen, examine
 from roost.ports.event_bus import TOPICS
+from roost.settings import Settings
 
 THERE = {spec.name.value: spec for spec in TOPICS}
 
@@ -162,3 +163,11 @@ def test_a_dependency_that_is_away_is_a_finding_and_hides_no_other() -> None:
         "Kafka at k:9092 does not answer",
         "is the broker up?",
     )
+
+
+def test_what_a_process_does_not_need_is_left_out_and_a_name_that_there_is_not_is_refused() -> None:
+    every = checks(Settings(), probe=False)
+    left = [check.about for check in chosen(every, ["airflow", "pools"])]
+    assert left == ["settings", "policy", "database", "kafka", "storage", "clock"]
+    with pytest.raises(SettingsInvalid, match="there is no check kafak; there are settings, policy"):
+        chosen(every, ["kafak"])
