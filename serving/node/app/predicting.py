@@ -9,6 +9,7 @@ import pydantic_core
 from pydantic import Field, ValidationError
 
 from roost.adapters.tf_serving import Answer
+from roost.contracts.desired import STABLE
 from roost.contracts.errors import ModelServerUnavailable, Permanent
 from roost.contracts.policy import PredictionPolicy
 from roost.ports.serving import Tensors
@@ -71,7 +72,8 @@ class Predictions:
         except NotPerRow as error:
             text = f"{served.name} does not answer row by row ({error}): ask it at /v1/models/{served.name}:predict"
             raise Refused(422, text) from error
-        self._tap.offer(wanted, served, checked.inputs)
+        if target.label == STABLE:
+            self._tap.offer(wanted, served, checked.inputs)
         return PredictionAnswer(
             request_id=request_id,
             model=AnsweredBy(

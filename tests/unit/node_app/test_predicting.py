@@ -250,8 +250,9 @@ def test_more_rows_than_the_policy_takes_are_refused_before_they_are_looked_at()
     assert ask(world, rows=[a_row(), a_row()]).model.version == 3
 
 
-def test_only_what_was_answered_is_offered_for_recording(world: World) -> None:
+def test_only_what_the_stable_version_answered_is_offered_for_recording(world: World) -> None:
     refusal(world, rows=[{}])
+    ask(world, version=3)
     assert not world.recorded
     ask(world)
     wanted, served, inputs = world.recorded[0]
