@@ -18,7 +18,7 @@ REQUEST = "roost"
 ANYTHING = "*"
 
 #: The script of a node's gateway.
-MODEL_SPEC = ("routing.lua", "model_spec.lua")
+MODEL_SPEC = ("routing.lua", "protobuf.lua", "model_spec.lua")
 
 _HTTP = "type.googleapis.com/envoy.extensions.filters.http"
 _GZIP = "type.googleapis.com/envoy.extensions.compression.gzip.decompressor.v3.Gzip"
