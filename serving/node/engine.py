@@ -122,6 +122,8 @@ class Engine:
         self.publish()
         if judged:
             self._remembrance.keep(self._parts.holdings)
+        # Last, when everybody has been told: to ask the gateway takes some milliseconds.
+        self._parts.pace.look(busy=self._up and self._loader.busy)
         return self._pause()
 
     def publish(self) -> None:

@@ -61,6 +61,8 @@ class Loader:
         self._mark: Mark | None = None
         #: What the server said of its last reload, None where it took it.
         self._refusal: str | None = None
+        #: Whether anything loads, or waits to.
+        self.busy = False
         #: Served names of which versions are leaving the server: meanwhile its size says nothing about what comes.
         self.leaving: Callable[[], Collection[str]] = tuple
 
@@ -134,6 +136,7 @@ class Loader:
     def _next_batch(self) -> list[Held]:
         waiting = to_load(self._parts.holdings, self.leaving())
         under_way = len(self._under_way())
+        self.busy = bool(waiting or under_way)
         room = self._parts.pace.room(waiting=len(waiting), under_way=under_way)
         for what, why in self._parts.pace.take():
             self._parts.notes.note(what, detail=why)

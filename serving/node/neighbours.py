@@ -74,14 +74,9 @@ class NeighbourPace:
         return told
 
     def room(self, *, waiting: int, under_way: int) -> int:
-        """How many of the `waiting` may begin now beside those `under_way`."""
-        if self._budget.factor <= 0:
+        """How many of the `waiting` may begin now beside those `under_way`, by what was last looked at."""
+        if self._budget.factor <= 0 or not (waiting or under_way):
             return waiting
-        busy = bool(waiting or under_way)
-        self._look(busy=busy)
-        if not busy:
-            self._rest()
-            return 0
         if self._spent() >= self._budget.patience:
             self._let_go("the wait that one busy period may cost is over")
             return waiting
@@ -92,6 +87,16 @@ class NeighbourPace:
             return waiting if self._baseline is None else max(0, self._at_once - under_way)
         self._hold(slow)
         return 0
+
+    def look(self, *, busy: bool) -> None:
+        """Ask the gateway, if that is due. `busy` is whether anything loads, or waits to.
+
+        A call takes some milliseconds: nobody should have to wait for it.
+        """
+        if self._budget.factor > 0:
+            self._look(busy=busy)
+            if not busy:
+                self._rest()
 
     def _look(self, *, busy: bool) -> None:
         now = self._clock.monotonic()

@@ -62,23 +62,28 @@ def ask(gateway: Running, times: int) -> None:
 
 def test_loads_wait_while_the_gateway_says_that_its_models_are_slow(tmp_path: Path, upstream: Slowly):
     clock = ManualClock()
+
+    def room(*, waiting: int, under_way: int) -> int:
+        pace.look(busy=bool(waiting or under_way))
+        return pace.room(waiting=waiting, under_way=under_way)
+
     config = configured(tmp_path, socket=tmp_path / "none.sock", rest=f"127.0.0.1:{upstream.server_port}")
     with running(config) as gateway:
         pace = NeighbourPace(Budget(factor=2, floor=0.2, patience=30), gateway.admin.latencies, clock)
-        pace.room(waiting=0, under_way=0)
+        room(waiting=0, under_way=0)
         ask(gateway, 150)
         clock.advance(5)
-        pace.room(waiting=0, under_way=0)
-        assert pace.room(waiting=50, under_way=0) == 8
+        room(waiting=0, under_way=0)
+        assert room(waiting=50, under_way=0) == 8
         upstream.seconds = 0.5
         ask(gateway, 4)
         upstream.seconds = 0.0
         ask(gateway, 100)  # one in 26 was slow
         clock.advance(1)
-        assert pace.room(waiting=50, under_way=4) == 0
+        assert room(waiting=50, under_way=4) == 0
         [(what, why)] = pace.take()
         assert what == "loads held"
         assert "are allowed" in why
         ask(gateway, 150)
         clock.advance(3.1)
-        assert pace.room(waiting=50, under_way=4) > 0
+        assert room(waiting=50, under_way=4) > 0

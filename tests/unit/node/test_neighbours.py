@@ -38,6 +38,7 @@ class World:
         self.room(0)
 
     def room(self, waiting: int = 100, under_way: int = 0) -> int:
+        self.pace.look(busy=bool(waiting or under_way))
         return self.pace.room(waiting=waiting, under_way=under_way)
 
     def look(self, seconds: float, *, under_way: int = 4) -> int:
