@@ -11,13 +11,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
-
-import httptools
 
 from serving.model_server.rest.answer import Answer
 from serving.model_server.rest.http_body import joined
+from serving.model_server.rest.http_requests import Refused, Request, RequestParser
 from serving.model_server.rest.json_answers import error_body
 from serving.model_server.rest.patience import Patience
 from serving.model_server.statuses import Code, StatusError, http_status
@@ -28,98 +26,7 @@ _FIRST_READ, _READ = 16 * 1024, 256 * 1024
 #: A system's `struct timeval`: seconds and microseconds.
 _TIME = struct.Struct("@ll")
 
-#: Bytes of a request's line and headers. A body may be of any size, as officially: bound it in the gateway before.
-MOST_HEAD = 64 * 1024
-
 Handle = Callable[[str, str, bytes], Answer]
-
-
-class Refused(Exception):
-    """The bytes of a connection cannot become a request; it is told so and closed."""
-
-    def __init__(self, status: http.HTTPStatus, message: str) -> None:
-        """Keep the HTTP status and what to say."""
-        super().__init__(message)
-        self.status = status
-        self.message = message
-
-
-@dataclass(slots=True, kw_only=True)
-class _Request:
-    """One request, as far as it has come in."""
-
-    url: bytes = b""
-    chunks: list[bytes] = field(default_factory=list)
-    head_size: int = 0
-    method: str = ""
-    keep_alive: bool = True
-    gzipped: bool = False
-
-
-class _Parser:
-    """Collects the parser's callbacks into requests. Several may come in one read."""
-
-    def __init__(self, send_continue: Callable[[], None]) -> None:
-        self.complete: list[_Request] = []
-        self.current: _Request | None = None
-        self._send_continue = send_continue
-        self._expects_continue = False
-        self._parser = httptools.HttpRequestParser(self)
-
-    def feed(self, data: bytes) -> None:
-        """Take bytes in. Raises Refused where they are no HTTP/1 request, or too large a one."""
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # An upgrade is an offer that may be ignored; what follows it on the wire is not for us to read.
-            for request in self.complete:
-                request.keep_alive = False
-        except httptools.HttpParserCallbackError as error:
-            raise error.__context__ or error from None
-        except httptools.HttpParserError as error:
-            raise Refused(http.HTTPStatus.BAD_REQUEST, f"Malformed HTTP request: {error}") from error
-
-    def on_message_begin(self) -> None:
-        self.current = _Request()
-        self._expects_continue = False
-
-    def on_url(self, url: bytes) -> None:
-        request = self._of_size(len(url))
-        request.url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        request = self._of_size(len(name) + len(value))
-        match name.lower():
-            case b"expect" if value.lower() == b"100-continue":
-                self._expects_continue = True
-            case b"content-encoding":
-                request.gzipped = b"gzip" in value.lower()
-
-    def on_headers_complete(self) -> None:
-        if self._expects_continue:
-            self._send_continue()
-
-    def on_body(self, chunk: bytes) -> None:
-        self._current().chunks.append(chunk)
-
-    def on_message_complete(self) -> None:
-        request = self._current()
-        request.method = self._parser.get_method().decode("ascii")
-        request.keep_alive = bool(self._parser.should_keep_alive())
-        self.complete.append(request)
-        self.current = None
-
-    def _current(self) -> _Request:
-        if self.current is None:
-            raise Refused(http.HTTPStatus.BAD_REQUEST, "Malformed HTTP request")
-        return self.current
-
-    def _of_size(self, more: int) -> _Request:
-        request = self._current()
-        request.head_size += more
-        if request.head_size > MOST_HEAD:
-            raise Refused(http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"The head is over {MOST_HEAD} bytes")
-        return request
 
 
 class Admission(Protocol):
@@ -183,7 +90,7 @@ class Connection:
                 _LOG.debug("REST connection was already gone: %s", error)
 
     def _serve(self) -> None:
-        parser = _Parser(lambda: self._client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"))
+        parser = RequestParser(lambda: self._client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n"))
         received = 0
         while True:
             if parser.current is None:
@@ -226,7 +133,7 @@ class Connection:
             self._client.setsockopt(socket.SOL_SOCKET, option, time_value)
             self._timeouts[option] = seconds
 
-    def _answer(self, request: _Request) -> bool:
+    def _answer(self, request: Request) -> bool:
         path = _path(request.url)
         self.since, self._working = time.monotonic(), True
         with self._admission:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from roost.adapters.tf_messages import meta_graph_pb2, types_pb2
-from serving.model_server.rest.http_connection import MOST_HEAD, Refused, _Parser
+from serving.model_server.rest.http_requests import MOST_HEAD, Refused, RequestParser
 from serving.model_server.rest.json_answers import outputs_body, predictions_body
 from serving.model_server.rest.json_reader import parse_json
 from serving.model_server.rest.json_requests import PredictBody, read_predict
@@ -166,7 +166,7 @@ def test_a_path_that_is_none_of_these_is_refused(method: str, path: str) -> None
 def test_a_request_may_come_in_any_pieces() -> None:
     """Byte by byte is the same as at once."""
     wire = b"POST /v1/models/m:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nhello"
-    parser = _Parser(lambda: None)
+    parser = RequestParser(lambda: None)
     for byte in wire:
         parser.feed(bytes([byte]))
     (request,) = parser.complete
@@ -176,9 +176,9 @@ def test_a_request_may_come_in_any_pieces() -> None:
 
 def test_an_endless_head_is_refused_while_it_comes() -> None:
     """431, without reading on; a body may be of any length."""
-    parser = _Parser(lambda: None)
+    parser = RequestParser(lambda: None)
     parser.feed(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000000000\r\n\r\n")
     assert parser.current is not None
     with pytest.raises(Refused) as refused:
-        _Parser(lambda: None).feed(b"GET / HTTP/1.1\r\nx-long: " + b"a" * MOST_HEAD + b"\r\n\r\n")
+        RequestParser(lambda: None).feed(b"GET / HTTP/1.1\r\nx-long: " + b"a" * MOST_HEAD + b"\r\n\r\n")
     assert refused.value.status == 431
