@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roost.contracts.manifest import InputSpec, OutputSpec
@@ -186,6 +186,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["origin", "distance", "hour", "temp", "x"]), JSON) | JSON, min_size=1))
 def test_whatever_json_comes_it_is_checked_or_named(rows: list[object]) -> None:
     checked = CHECKER.check(rows)
