@@ -137,7 +137,7 @@ def test_a_dead_candidate_slows_nobody(model_server: StandIn, keys: GatewaySetti
                 with_it += _seconds(gateway, 50)
                 without += _seconds(plain, 50)
     assert np.percentile(with_it, 50) < 2 * np.percentile(without, 50)
-    assert max(with_it) < 1
+    assert max(with_it) < 5
 
 
 @contextlib.contextmanager
