@@ -47,7 +47,7 @@ def test_what_a_model_took_and_what_it_left_behind_is_measured_and_decides_a_res
     owed = sum(one.memory_bytes for one in told(node, "proven"))
     assert state.leaked_bytes == pytest.approx(max(0, owed - given_back), abs=16 * MIB)
     assert node.metric("roost_node_leaked_bytes") == pytest.approx(state.leaked_bytes, abs=8 * MIB)
-    reason = why(state, state.generation, RestartPolicy(leaked_mb=BALLAST_BYTES / MIB), always=False)
+    reason = why(state, state.generation, RestartPolicy(leaked_mb=BALLAST_BYTES / MIB / 2), always=False)
     if not allocator:
         assert reason is None, state
         return
