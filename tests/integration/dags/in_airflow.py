@@ -66,6 +66,10 @@ def seen(dag_id: str, conf: str) -> dict[str, Any]:
         failed = workflow.failed(dag_id, since=datetime.now(UTC) - timedelta(minutes=9), limit=100)
         later = workflow.failed(dag_id, since=datetime.now(UTC) + timedelta(minutes=9), limit=100)
         nobody = workflow.failures(dag_id, "no-such-run")
+        unknown = [
+            workflow.run(dag_id, "no-such-run"),
+            *workflow.failed("no-such-dag", since=datetime.now(UTC), limit=9),
+        ]
     return {
         **ended,
         "seen": None if found is None else found.state,
@@ -73,6 +77,7 @@ def seen(dag_id: str, conf: str) -> dict[str, Any]:
         "failed": [(one.run_id, dict(one.conf)["customer_id"], one.ended_at) for one in failed],
         "later": list(later),
         "nobody": list(nobody),
+        "unknown": unknown,
     }
 
 

@@ -85,7 +85,7 @@ def test_a_customer_without_data_fails_at_once_and_is_not_retried(in_airflow: In
     assert "zz" in ended["failures"]["train_and_stage"]
     assert [(run, customer) for run, customer, _ in ended["failed"]] == [(ended["run_id"], "zz")]
     assert ended["failed"][0][2] is not None
-    assert (ended["later"], ended["nobody"]) == ([], [])
+    assert (ended["later"], ended["nobody"], ended["unknown"]) == ([], [], [None])
     assert ended["tasks"] == {"prepare": "success", "train_and_stage": "failed", "publish": "upstream_failed"}
 
 
