@@ -29,8 +29,10 @@ _CONSUMED: Final = frozenset({Topic.CUSTOMERS, Topic.MODELS_READY, Topic.DEPLOY_
 #: A broker takes events away by the segment, and fills one for up to a week (``segment.ms``) before its age counts.
 _SEGMENT: Final = timedelta(days=7)
 #: As long as a topic holds an event, a consumer that lost its place may bring it again, and it must be known.
-_COMES_AGAIN: Final = timedelta(days=1) + _SEGMENT + timedelta(
-    milliseconds=max(spec.retention_ms for spec in TOPICS if spec.name in _CONSUMED)
+_COMES_AGAIN: Final = (
+    timedelta(days=1)
+    + _SEGMENT
+    + timedelta(milliseconds=max(spec.retention_ms for spec in TOPICS if spec.name in _CONSUMED))
 )
 #: ``staging/<customer>/<model>/<run>``
 _PREFIX_PARTS: Final = 4

@@ -341,7 +341,6 @@ class TestSearching:
             assert [row.id for row in ledger.rollouts(query)] == ["r2"]
         assert not ledger.rollouts(RolloutQuery(phases=frozenset()))
 
-
     def test_a_run_is_found_whichever_of_its_attempts_staged_the_model(self, ledger: Ledger) -> None:
         """The note at each run links there by the run's id, and a second attempt stages under `~2`."""
         for number, run_id in enumerate(("a", "a~2", "a~3", "ab~2", "b~a"), start=1):
