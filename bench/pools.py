@@ -112,9 +112,7 @@ def run(*, calls: int = 100, rounds: int = 10) -> Report:
                 ),
             )
         ],
-        targets=[
-            ("gRPC: among 10,000 names Envoy works ≤ 20 µs longer than among 10", f"{added:.1f} µs", added <= 20)
-        ],
+        targets=[("gRPC: among 10,000 names Envoy works ≤ 20 µs longer than among 10", f"{added:.1f} µs", added <= 20)],
         samples={"rows": rows},
     )
 
