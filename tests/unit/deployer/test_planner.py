@@ -157,6 +157,18 @@ def test_settling_what_answers_nothing_changes_nothing() -> None:
     assert planner.settle(None) is None
 
 
+def test_what_is_asked_and_so_already_changes_nothing() -> None:
+    entry = DesiredModel(name="aa.default", versions=(version(2),), labels={STABLE: 2})
+    assert planner.load(entry, "aa.default", version(2)) is entry
+    assert planner.settle(entry) is entry
+
+
+def test_a_flip_to_the_version_that_answers_changes_nothing() -> None:
+    labels = {STABLE: 2, PREVIOUS: 1}
+    entry = DesiredModel(name="aa.default", versions=(version(1), version(2)), labels=labels, split={PREVIOUS: 10})
+    assert planner.flip(entry, "aa.default", 2) is entry
+
+
 def test_what_is_not_listed_cannot_answer() -> None:
     with pytest.raises(NotListed, match=r"aa.default cannot answer with version 4"):
         planner.flip(None, "aa.default", 4)
