@@ -161,6 +161,7 @@ def test_what_is_asked_and_so_already_changes_nothing() -> None:
     entry = DesiredModel(name="aa.default", versions=(version(2),), labels={STABLE: 2})
     assert planner.load(entry, "aa.default", version(2)) is entry
     assert planner.settle(entry) is entry
+    assert planner.roll_back(entry, 3, 2) is entry
 
 
 def test_a_flip_to_the_version_that_answers_changes_nothing() -> None:
