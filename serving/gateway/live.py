@@ -49,6 +49,14 @@ class LiveFiles:
         self._written = configuration
         return self._bootstrap
 
+    def taken_up(self) -> bool:
+        """Whether Envoy goes by the files as they were last written.
+
+        One that refuses a file starts all the same, says that it is ready, and answers 404 to everybody.
+        """
+        wanted = {_statistic(name): version for name, version in self._versions.items()}
+        return wanted.items() <= self._known().items()
+
     def change(self, configuration: Configuration) -> float:
         """Have a running gateway follow it, and return once it does: seconds that it took.
 

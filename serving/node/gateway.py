@@ -141,8 +141,8 @@ class EnvoyGateway:
         self._child, self._ready, self._due = None, False, 0.0
 
     def _caught_up(self) -> bool:
-        """Whether it follows what it was told while it started."""
-        return self._followed is self._table or self._follow()
+        """Whether it took up what it started with, and follows what it was told meanwhile."""
+        return self._files.taken_up() and (self._followed is self._table or self._follow())
 
     def _start(self, now: float) -> None:
         log_file = self._config.work_dir.parent / "logs" / "gateway.log"

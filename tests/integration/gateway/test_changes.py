@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -18,7 +19,7 @@ from roost.ports.clock import SystemClock
 from serving.gateway import binary
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
-from serving.gateway.configuration import as_text
+from serving.gateway.configuration import Configuration, Part, as_text
 from serving.gateway.live import LiveFiles
 from serving.gateway.render import configuration
 from serving.gateway.table import Mirror, RoutingTable
@@ -89,6 +90,28 @@ def gateway(model_server: StandIn, tmp_path: Path) -> Iterator[Gateway]:
         yield it
     finally:
         it.stop()
+
+
+def test_a_gateway_that_refuses_its_routes_is_never_called_ready(gateway: Gateway, monkeypatch: pytest.MonkeyPatch):
+    """It would answer 404 to everybody, behind a node that says that all is well."""
+    whole = Configuration.parts
+
+    def broken(self: Configuration) -> dict[str, Part]:
+        parts = whole(self)
+        routes = parts["rest"]
+        # RE2 programs above a size are refused by Envoy when it reads the file.
+        return parts | {"rest": replace(routes, text=routes.text.replace('"regex":"', '"regex":"(a{900}){900}', 1))}
+
+    gateway.steered.stop()
+    monkeypatch.setattr(Configuration, "parts", broken)
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        assert not gateway.steered.tend()
+        time.sleep(0.02)
+    monkeypatch.undo()
+    gateway.steered.stop()
+    gateway.start()
+    assert gateway.by_rest() == "stable"
 
 
 def test_changes_under_load_end_no_connection_and_fail_no_request(gateway: Gateway):
