@@ -29,7 +29,9 @@ class Airflow:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 health = self.path.endswith("/monitor/health")
-                self._answer(200 if health else 404, outer.health if health else {"detail": "no such run"})
+                # Airflow names what it does not have.
+                missing = {"detail": f"The DagRun of {self.path} was not found"}
+                self._answer(200 if health else 404, outer.health if health else missing)
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))

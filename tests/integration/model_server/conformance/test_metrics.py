@@ -98,16 +98,20 @@ def test_the_page_is_written_as_the_official_exporter_writes_it(server: RunningS
     assert counts[-1] == text.value(f":tensorflow:serving:request_latency_count{{{labels}}}")
 
 
-def test_loads_and_warm_ups_are_told_by_path_and_outcome(server: RunningServer, models: Path) -> None:
+def test_loads_and_warm_ups_are_told_by_path_and_outcome(server: RunningServer, models: Path, tmp_path: Path) -> None:
     """A failed one too; `load_latency` counts microseconds of those that succeeded."""
-    text = config({"scale": models / "scale", "warm": models / "warm", "bad": models / "bad"}, scale=specific(3))
-    server.refuses(text)
+    # Paths and names that no other test has: a version that another left may still be there.
+    own = {f"own_{name}": tmp_path / name for name in ("scale", "warm", "bad")}
+    for path in own.values():
+        shutil.copytree(models / path.name, path)
+    kept = {"scale": models / "scale"}  # what the other tests ask for
+    server.refuses(config({**kept, **own}, scale=specific(3), own_scale=specific(3)))
     samples = page(server)
     attempts = ":tensorflow:cc:saved_model:load_attempt_count"
-    assert samples.value(f'{attempts}{{model_path="{models}/scale/3",status="success"}}') == 1
-    assert samples.value(f'{attempts}{{model_path="{models}/bad/1",status="fail"}}') == 1
-    assert samples.value(f':tensorflow:cc:saved_model:load_latency{{model_path="{models}/scale/3"}}') > 0
-    warm = f':tensorflow:serving:model_warmup_latency_count{{model_path="{models}/warm/1",status="OK"}}'
+    assert samples.value(f'{attempts}{{model_path="{tmp_path}/scale/3",status="success"}}') == 1
+    assert samples.value(f'{attempts}{{model_path="{tmp_path}/bad/1",status="fail"}}') == 1
+    assert samples.value(f':tensorflow:cc:saved_model:load_latency{{model_path="{tmp_path}/scale/3"}}') > 0
+    warm = f':tensorflow:serving:model_warmup_latency_count{{model_path="{tmp_path}/warm/1",status="OK"}}'
     assert samples.value(warm) == 1
 
 
