@@ -128,7 +128,17 @@ class World:
             if found:
                 return found
             time.sleep(0.1)
-        raise AssertionError(f"not within {seconds:g} s: {what}")
+        raise AssertionError(f"not within {seconds:g} s: {what}\n{self._told()}")
+
+    def _told(self) -> str:
+        """What an engineer would look at, before the stack goes: where everything stands, and the last words."""
+        stands = [self.run(*words, check=False) for words in (("status",), ("customers",), ("rollouts",))]
+        logs = [
+            f"{log.name}:\n" + "\n".join(log.read_text(errors="replace").splitlines()[-25:])
+            for log in sorted((self.state / "logs").glob("*.log"))
+            if log.stem in {"signup-consumer", "model-consumer", "deployer", "broker"}
+        ]
+        return "\n\n".join([*stands, *logs])
 
     def until_phase(self, customer: str, run_id: str, *phases: Phase, seconds: float = 150) -> RolloutSummary:
         """The rollout of that run once it is in one of the phases."""
