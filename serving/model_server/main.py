@@ -74,14 +74,18 @@ def _serve(flags: Flags, dangers: frozenset[Hazard]) -> int:
     _obey_signals(stop, at_once=Hazard.NO_DRAIN in dangers)
     try:
         _check(flags)
-        # Imported only now: a wrong command line is told at once, and the runtime takes about a second.
+        # Imported only now: signals are masked, and what these bring starts threads of its own, which take the mask
+        # over; a config that cannot be used is told at once, and the runtime takes about a second.
+        from serving.model_server.config_files import first_config
+
+        config = first_config(flags)
         from serving.model_server.server import ModelServer
 
         server = ModelServer(flags, dangers)
     except StatusError as error:
         return _failed(error)
     try:
-        server.start(stop)
+        server.start(config, stop)
     except StatusError as error:
         server.abandon()
         return 0 if stop.is_set() else _failed(error)

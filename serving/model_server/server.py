@@ -9,7 +9,7 @@ from typing import Any
 
 from serving.model_server.batching.parameters import SERVER_POOL, BatchingParameters, read_parameters
 from serving.model_server.batching.scheduler import BatchingOptions, BatchScheduler
-from serving.model_server.configuration import parse_text, single_model
+from serving.model_server.config_files import read_config
 from serving.model_server.core import CoreOptions, ServerCore
 from serving.model_server.disk_source import Polling
 from serving.model_server.flags import Flags
@@ -24,7 +24,7 @@ from serving.model_server.retries import LoadingPolicy
 from serving.model_server.rigour import Hazard
 from serving.model_server.runtime import RuntimeOptions
 from serving.model_server.servable import LoadOptions
-from serving.model_server.side_files import metrics_path, read_text, tls_credentials
+from serving.model_server.side_files import metrics_path, tls_credentials
 from serving.model_server.statuses import StatusError, invalid_argument
 
 _LOG = logging.getLogger(__name__)
@@ -46,12 +46,11 @@ class ModelServer:
         self._stopping = threading.Event()
         self._poller = threading.Thread(target=self._poll_config, name="config-poll", daemon=True)
 
-    def start(self, stop: threading.Event) -> None:
-        """Load the first list and open the ports. Raises StatusError: what is wrong with config, model or port.
+    def start(self, config: Any, stop: threading.Event) -> None:
+        """Load the list of a ModelServerConfig and open the ports. Raises StatusError: what is wrong with it or a port.
 
         Waiting for models ends early, with CANCELLED, when `stop` is set.
         """
-        config = self._first_config()
         watcher = threading.Thread(target=self._stop_early, args=(stop,), daemon=True)
         watcher.start()
         self._core.start(config)
@@ -113,11 +112,6 @@ class ModelServer:
         stop.wait()
         self._core.stop()
 
-    def _first_config(self) -> Any:
-        if self._flags.model_config_file:
-            return read_config(self._flags.model_config_file)
-        return single_model(self._flags.model_name, self._flags.model_base_path)
-
     def _poll_config(self) -> None:
         """Apply the config file again and again, changed or not: it reverts what a reload pushed, as officially."""
         while not self._stopping.wait(self._flags.model_config_file_poll_wait_seconds):
@@ -130,16 +124,6 @@ class ModelServer:
                 self._core.reload(config)
             except StatusError as error:
                 _LOG.error("PollFilesystemAndReloadConfig failed to ReloadConfig: %s", error.message)
-
-
-def read_config(path: str) -> Any:
-    """Read a config file. Raises StatusError: it cannot be read, or INVALID_ARGUMENT where it does not parse."""
-    text = read_text(path)
-    try:
-        return parse_text(text)
-    except StatusError as error:
-        _LOG.error("%s", error.message)
-        raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
 
 
 def _core_options(flags: Flags, hazards: frozenset[Hazard]) -> CoreOptions:

@@ -81,20 +81,12 @@ def test_tls_by_an_ssl_config_file(start: Start, saved_models: Path, tmp_path: P
     assert server.post("scale:predict", {"instances": [1]}).json == {"predictions": [3.0]}
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("server_key: 1 oops", "Invalid protobuf file: "),
-        ('server_key: "no PEM" server_cert: "no PEM"', "Failed to BuildAndStart gRPC server"),
-        ("client_verify: true", "client_verify needs custom_ca"),
-    ],
-)
-def test_an_ssl_config_that_cannot_be_used_ends_the_start(start: Start, tmp_path: Path, text: str, said: str) -> None:
+def test_an_ssl_config_that_cannot_be_used_ends_the_start(start: Start, tmp_path: Path) -> None:
     """With its reason."""
-    (tmp_path / "ssl.config").write_text(text)
+    (tmp_path / "ssl.config").write_text('server_key: "no PEM" server_cert: "no PEM"')
     server = start(f"--ssl_config_file={tmp_path}/ssl.config", models="model_config_list {}", ready=False)
     assert server.process.wait(timeout=60) == 255
-    assert said in server.log.read_text()
+    assert "Failed to BuildAndStart gRPC server" in server.log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +128,7 @@ def test_pages_of_any_origin_may_read_the_answers_where_it_is_asked(server: Runn
 def test_a_rest_request_that_takes_too_long_is_answered_and_the_server_goes_on(server: RunningServer) -> None:
     """`--rest_api_timeout_in_ms`; over gRPC the client's own deadline decides."""
     began = time.monotonic()
-    answer = server.post("slow:predict", {"instances": [1_000_000.0]})
+    answer = server.post("slow:predict", {"instances": [500_000.0]})
     assert time.monotonic() - began < 5
     assert (answer.status, answer.json) == (504, {"error": "Timed out waiting for notification"})
     assert server.post("scale:predict", {"instances": [1]}).json == {"predictions": [3.0]}

@@ -8,7 +8,7 @@ import pytest
 from roost.adapters.tf_messages import meta_graph_pb2, saved_model_pb2
 from serving.model_server.metrics import Histogram, Metrics, exponential
 from serving.model_server.saved_model import initial_runs, read_meta_graph
-from serving.model_server.side_files import metrics_path, read_text
+from serving.model_server.side_files import metrics_path, read_text, tls_credentials
 from serving.model_server.statuses import Code, StatusError
 from serving.model_server.tfrecord import records
 
@@ -88,6 +88,19 @@ def test_a_monitoring_config_with_a_typo_is_refused_by_name(tmp_path: Path, capl
         metrics_path(str(file))
     assert "Error parsing text-format tensorflow.serving.MonitoringConfig" in caplog.text
     assert '"tensorflow.serving.PrometheusConfig" has no field named "enabled"' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("server_key: 1 oops", "Invalid protobuf file: "), ("client_verify: true", "client_verify needs custom_ca")],
+)
+def test_an_ssl_config_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    """One that does not parse, and one that verifies clients by nothing."""
+    file = tmp_path / "ssl.config"
+    file.write_text(text)
+    with pytest.raises(StatusError, match=said) as refused:
+        tls_credentials(str(file))
+    assert str(file) in refused.value.message
 
 
 @pytest.mark.parametrize(
