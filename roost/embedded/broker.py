@@ -6,9 +6,9 @@ which is what "ready" means here. It is for one machine, never for production.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG: Final = 1
 _CONSUMERS = ("signup-consumer", "model-consumer")
 _LISTEN_SECONDS: Final = 20
+#: For a consumer to end while there is no broker. Beyond it it is killed, which loses nothing that was accepted.
+_DRAIN_SECONDS: Final = 5
 
 
 def main(arguments: list[str]) -> int:
@@ -37,13 +39,13 @@ def main(arguments: list[str]) -> int:
     logs.configure("broker", level=loaded.log_level, form=loaded.log_format)
     marker.unlink(missing_ok=True)
     address = loaded.kafka.bootstrap
+    _renew_consumers()
     with subprocess.Popen(_command(address), preexec_fn=_die_with_parent) as broker:  # noqa: PLW1509  # no threads yet
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: broker.terminate())
         try:
             _await_listening(address, broker)
             _ensure_topics(loaded.kafka)
-            _renew_consumers()
         except RoostError:
             broker.kill()
             raise
@@ -116,25 +118,35 @@ def _ensure_topics(kafka: settings.KafkaSettings) -> None:
 
 
 def _renew_consumers() -> None:
-    """Start the stack's consumers anew: this broker has forgotten what their positions mean.
+    """End the stack's consumers before this broker takes calls; supervisord starts them again, whatever the exit code.
 
-    A position of before may lie just beyond a new message, which would then be skipped in silence (seen after a kill:
-    the client keeps its partitions and rejoins no group). A fresh member begins with the oldest message. At the first
-    start none of them runs yet.
+    The broker has forgotten what their positions mean: one of before may lie just beyond a new message, which would be
+    skipped in silence. And a member of before that joins and leaves at once stays behind in the new broker's group as a
+    ghost, for which every later join waits without end (both seen). So they are gone before there is anything to join.
+    At the first start none of them runs yet.
     """
+    import psutil
+
     from roost.embedded.state_dir import StateDir
     from roost.embedded.supervisor import Supervisor, SupervisorGone
 
-    supervisor = Supervisor(StateDir.at(settings.load().state_dir))
     try:
-        running = supervisor.processes()
-        for name in _CONSUMERS:
-            if name in running and running[name].state == "RUNNING":
-                # It drains and ends; supervisord starts it again, whatever its exit code.
-                os.kill(running[name].pid, signal.SIGTERM)
-                log.info("%s begins anew", name, extra={"action": "renewed"})
+        running = Supervisor(StateDir.at(settings.load().state_dir)).processes()
     except SupervisorGone:
         log.info("no supervisor: consumers of this broker are somebody else's", extra={"action": "not_renewed"})
+        return
+    ending = []
+    for name in _CONSUMERS:
+        if name in running and running[name].state == "RUNNING":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                ending.append(psutil.Process(running[name].pid))
+                ending[-1].terminate()
+                log.info("%s begins anew", name, extra={"action": "renewed"})
+    _, alive = psutil.wait_procs(ending, timeout=_DRAIN_SECONDS)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_DRAIN_SECONDS)
 
 
 if __name__ == "__main__":
