@@ -9,8 +9,8 @@ PY := $(VENV)/bin/python
 UV := .cache/uv/bin/uv
 READY := $(VENV)/.ready
 PYTEST := $(PY) -m pytest
-# Most suites wait more than they compute: two files at a time. make WORKERS=0 runs one after the other, for a debugger.
-WORKERS ?= 2
+# Most suites wait more than they compute: three files at a time. make WORKERS=0 runs one after the other, for a debugger.
+WORKERS ?= 3
 PARALLEL := -n $(WORKERS) --dist loadfile
 
 # What a shell may have set for another project does not reach this one.
