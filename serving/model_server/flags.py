@@ -45,7 +45,7 @@ class Flags:
         False, "an unused or unchanged label may name a version that is not available"
     )
     batching_parameters_file: str = _flag("", "BatchingParameters as text, with --enable_batching")
-    enable_per_model_batching_parameters: bool = _flag(False, "read batching_params.pbtxt beside each model", NONE)
+    enable_per_model_batching_parameters: bool = _flag(False, "read batching_params.pbtxt beside each model")
     model_config_file: str = _flag("", "ModelServerConfig as text; --model_name and --model_base_path are ignored then")
     model_config_file_poll_wait_seconds: int = _flag(0, "seconds between two applications of that file; 0: once")
     model_name: str = _flag("default", "name of the one model")
