@@ -2,7 +2,7 @@
 
 import enum
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from serving.model_server.statuses import Code, StatusError
@@ -44,6 +44,8 @@ class StateBoard:
         self._changed = threading.Condition()
         self._states: dict[str, dict[int, VersionState]] = {}
         self._sequence = 0
+        #: What each waiter does at every change: by the time that it wakes, the next one may have come.
+        self._waiting: list[Callable[[], object]] = []
         self._closed = False
 
     def publish(self, name: str, version: int, state: State, error: StatusError | None = None) -> None:
@@ -52,6 +54,8 @@ class StateBoard:
             self._sequence += 1
             versions = self._states.setdefault(name, {})
             versions[version] = VersionState(state=state, error=error, sequence=self._sequence)
+            for look in self._waiting:
+                look()
             self._changed.notify_all()
 
     def now(self) -> int:
@@ -91,7 +95,9 @@ class StateBoard:
             return len(settled) == len(set(names))
 
         with self._changed:
+            self._waiting.append(all_settled)
             self._changed.wait_for(lambda: self._closed or all_settled())
+            self._waiting.remove(all_settled)
             if self._closed:
                 raise StatusError(Code.CANCELLED, "The server is shutting down.")
         failed = ((name, *settled[name]) for name in sorted(settled))

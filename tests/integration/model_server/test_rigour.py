@@ -9,7 +9,15 @@ import pytest
 
 from tests.integration.model_server.bases import Bases, specific
 from tests.integration.model_server.conftest import Start
-from tests.integration.model_server.running import DROP_IN, FAST, RunningServer, eventually, reload_request, starting
+from tests.integration.model_server.running import (
+    DROP_IN,
+    FAST,
+    RunningServer,
+    eventually,
+    predict_request,
+    reload_request,
+    starting,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
@@ -61,30 +69,37 @@ def test_with_its_tick_the_manager_begins_ten_loads_a_second(rigorous: RunningSe
     assert rigorous.scale(names[-1]) == 1
 
 
-def test_a_name_that_comes_back_at_once_fails_its_reload_with_its_switch(
-    rigorous: RunningServer, start: Start, bases: Bases
+@pytest.mark.parametrize("switched", [False, True])
+def test_a_name_that_comes_back_while_it_unloads_fails_its_reload_with_its_switch(
+    start: Start, bases: Bases, switched: bool
 ) -> None:
-    """The end of its earlier life is taken for its own; by default it is not."""
+    """The end of its earlier life is taken for its own; by default it is not.
+
+    A request in use of the old version holds its unload up until the new list is there. With every switch on, this
+    came to pass by chance, and in one of some thirty runs a poll found the name again before the manager had acted:
+    then nothing is unloaded or loaded, and the reload waits for ever, as it does officially.
+    """
     name = bases.name("m")
-    bases.place(name, 1)
-    failures: list[str] = []
-
-    def comes_back() -> bool:
-        rigorous.reload(EMPTY)
-        try:
-            rigorous.reload(bases.config(name))
-        except grpc.RpcError as error:
-            failures.append(error.details())
-        return bool(failures)
-
-    eventually(comes_back, "the failure")
-    assert failures == [f"1 model(s) did not become available: {{{{{{name: {name} version: 1}}}}, }}"]
-    eventually(lambda: rigorous.states(name) == {1: "AVAILABLE"}, "it is loaded all the same")
-    kind = start(*FAST, models=bases.config(name))
-    for _ in range(5):
-        kind.reload(EMPTY)
-        kind.reload(bases.config(name))
-        assert kind.scale(name) == 1
+    bases.place(name, 1, model="slow")
+    text = bases.config(name)
+    server = start(*FAST, *(["--rigour=ended_is_failure"] if switched else []), models=text)
+    request = predict_request(name, {"x": np.array([500_000.0], np.float32)})
+    while True:
+        asked = server.predictions.Predict.future(request, timeout=60)
+        server.reload(EMPTY)
+        if server.states(name) == {1: "UNLOADING"}:
+            break
+        asked.exception()
+        server.reload(text)
+    if switched:
+        assert server.refuses(text) == (
+            grpc.StatusCode.UNKNOWN,
+            f"1 model(s) did not become available: {{{{{{name: {name} version: 1}}}}, }}",
+        )
+    else:
+        server.reload(text)
+    assert asked.exception() is None
+    eventually(lambda: server.states(name) == {1: "AVAILABLE"}, "it is loaded all the same")
 
 
 @pytest.mark.parametrize("switched", [False, True])

@@ -1,5 +1,7 @@
 """Lists are read and checked as officially; versions and loads are chosen purely."""
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,6 +211,21 @@ def test_the_newest_version_that_ended_settles_its_model() -> None:
     board.publish("m", 2, State.END, StatusError(Code.NOT_FOUND, "gone"))
     board.publish("m", 3, State.LOADING)
     assert list(board.wait_until_settled({"m"}, 0)["m"]) == [2]
+
+
+def test_a_waiter_sees_every_change_even_one_that_is_over_when_it_wakes() -> None:
+    """A version that ended and began anew at once was taken for one that had only begun."""
+    board = StateBoard()
+    found: list[object] = []
+    waiter = threading.Thread(target=lambda: found.append(board.wait_until_settled({"m"}, 0, any_end=True)))
+    waiter.start()
+    while not board._waiting:
+        waiter.join(timeout=0.01)
+    with board._changed:  # the waiter cannot wake in between
+        board.publish("m", 1, State.END)
+        board.publish("m", 1, State.START)
+    waiter.join(timeout=10)
+    assert [list(each) for each in found if isinstance(each, dict)] == [["m"]]
 
 
 def test_closing_the_board_releases_its_waiters() -> None:
