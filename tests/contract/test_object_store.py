@@ -16,28 +16,12 @@ import google_crc32c
 import pytest
 
 from roost.adapters.gcs import open_store
-from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.contracts.errors import Conflict, NotFound, Permanent, StorageUnavailable
 from roost.ports.object_store import ObjectStore
 from roost.settings import StorageSettings
-from tests.parts import free_port, gcs_server
+from tests.parts import free_port
 
 pytestmark = pytest.mark.contract
-
-
-@pytest.fixture(scope="module")
-def real_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorageSettings]:
-    with gcs_server(tmp_path_factory.mktemp("gcs")) as settings:
-        yield settings
-
-
-@pytest.fixture(params=["in-memory", "gcs"])
-def store(request: pytest.FixtureRequest) -> ObjectStore:
-    """A bucket that nobody else writes to."""
-    if request.param == "in-memory":
-        return InMemoryObjectStore()
-    settings: StorageSettings = request.getfixturevalue("real_settings")
-    return open_store(settings.model_copy(update={"bucket": f"b-{uuid.uuid4().hex}"}))
 
 
 def test_what_was_written_is_read_with_its_facts(store: ObjectStore) -> None:

@@ -9,6 +9,7 @@ import pytest
 from roost.settings import GatewaySettings
 from serving.gateway.tokens import SigningKey, key_set
 from tests.integration.gateway.running import Running, configured, running
+from tests.integration.gateway.secured import Secured, a_secured_gateway
 from tests.integration.gateway.stand_in import StandIn, stand_in
 
 
@@ -42,4 +43,18 @@ def token_gateway(
     keys.write_text(key_set([signing_key]))
     settings = GatewaySettings(jwks_file=keys, access_log=directory / "access.log")
     with running(configured(directory, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def tls(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """Speaks TLS on both doors."""
+    with a_secured_gateway(tmp_path_factory.mktemp("tls"), model_server, mutual=False) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def mutual(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """Asks for the client's certificate too."""
+    with a_secured_gateway(tmp_path_factory.mktemp("mutual"), model_server, mutual=True) as it:
         yield it

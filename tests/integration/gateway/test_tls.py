@@ -6,7 +6,6 @@ import json
 import socket
 import ssl
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -22,7 +21,6 @@ from tests.integration.gateway.running import configured, started
 from tests.integration.gateway.secured import (
     REQUEST,
     Secured,
-    a_secured_gateway,
     asked_by_grpc,
     asked_by_rest,
     await_that,
@@ -31,18 +29,6 @@ from tests.integration.gateway.secured import (
 from tests.integration.gateway.stand_in import StandIn
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def tls(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with a_secured_gateway(tmp_path_factory.mktemp("tls"), model_server, mutual=False) as it:
-        yield it
-
-
-@pytest.fixture(scope="module")
-def mutual(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with a_secured_gateway(tmp_path_factory.mktemp("mutual"), model_server, mutual=True) as it:
-        yield it
 
 
 def test_both_doors_speak_tls_and_no_longer_plainly(tls: Secured, tmp_path: Path):

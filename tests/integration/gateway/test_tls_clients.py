@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from tests.integration.gateway.running import configured, started
 from tests.integration.gateway.secured import (
     REQUEST,
     Secured,
-    a_secured_gateway,
     asked_by_grpc,
     asked_by_rest,
     await_that,
@@ -39,12 +37,6 @@ from tests.integration.gateway.stand_in import StandIn
 from tests.parts import free_port
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def mutual(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with a_secured_gateway(tmp_path_factory.mktemp("mutual"), model_server, mutual=True) as it:
-        yield it
 
 
 def test_the_deployers_client_follows_its_own_certificate_when_it_is_replaced(mutual: Secured, tmp_path: Path):

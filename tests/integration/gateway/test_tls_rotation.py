@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -16,7 +15,6 @@ from tests.integration.gateway.running import configured, running
 from tests.integration.gateway.secured import (
     REQUEST,
     Secured,
-    a_secured_gateway,
     asked_by_grpc,
     asked_by_rest,
     await_that,
@@ -26,18 +24,6 @@ from tests.integration.gateway.secured import (
 from tests.integration.gateway.stand_in import StandIn
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def tls(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with a_secured_gateway(tmp_path_factory.mktemp("tls"), model_server, mutual=False) as it:
-        yield it
-
-
-@pytest.fixture(scope="module")
-def mutual(model_server: StandIn, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with a_secured_gateway(tmp_path_factory.mktemp("mutual"), model_server, mutual=True) as it:
-        yield it
 
 
 def test_a_replaced_certificate_is_shown_to_new_connections_and_old_ones_go_on(tls: Secured, tmp_path: Path):
