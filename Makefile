@@ -23,7 +23,7 @@ unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: floor help setup up down status demo bench test test-unit test-contract test-integration test-e2e \
+.PHONY: help setup up down status demo bench test coverage floor test-unit test-contract test-integration test-e2e \
         test-kafka test-cluster test-images lint format lock clean distclean
 
 say = @printf '\n== %s\n'
