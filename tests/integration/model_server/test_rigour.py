@@ -90,6 +90,7 @@ def test_a_name_that_comes_back_while_it_unloads_fails_its_reload_with_its_switc
         if server.states(name) == {1: "UNLOADING"}:
             break
         asked.exception()
+        eventually(lambda: server.states(name) == {1: "END"}, "its earlier life is over")
         server.reload(text)
     if switched:
         assert server.refuses(text) == (
