@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
+from queue import SimpleQueue
 
 from roost.contracts.errors import Retryable, RoostError
 from roost.settings import Settings
@@ -30,13 +30,7 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
     logs.configure(name, level=settings.log_level, form=settings.log_format)
     stop = threading.Event()
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if not stop.is_set():
-            log.info("%s drains after signal %d", name, number, extra={"action": "drain"})
-        stop.set()
-
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
+    _obey_signals(name, stop)
     log.info("%s starts", name, extra={"action": "start"})
     try:
         body(stop)
@@ -48,3 +42,21 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
     log.info("%s stopped", name, extra={"action": "stop"})
     sys.stderr.flush()
     return 0
+
+
+def _obey_signals(name: str, stop: threading.Event) -> None:
+    """Have a thread log the first signal and set the event.
+
+    A handler runs in the main thread, between any two of its instructions: where those were of the event's own lock,
+    or of a log line under way, setting and logging there waited for ever for what they had interrupted. `put` of a
+    SimpleQueue is made to be called from there. Signals are not masked: children would inherit the mask.
+    """
+    asked: SimpleQueue[int] = SimpleQueue()
+
+    def obey() -> None:
+        log.info("%s drains after signal %d", name, asked.get(), extra={"action": "drain"})
+        stop.set()
+
+    threading.Thread(target=obey, name="signals", daemon=True).start()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _frame: asked.put(number))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType, TracebackType
 from typing import Final, Self
 
@@ -15,17 +16,21 @@ class Interrupt:
 
     def __init__(self) -> None:
         """Signals are not touched yet."""
-        self._event = threading.Event()
+        self._asked = False
+        # What a handler may touch: setting an event hung where the signal came while the loop was waiting for it.
+        self._news: SimpleQueue[int] = SimpleQueue()
         self._before: dict[int, object] = {}
 
     @property
     def asked(self) -> bool:
         """Whether somebody asked to stop."""
-        return self._event.is_set()
+        return self._asked
 
     def wait(self, seconds: float) -> None:
         """Sleep that long, or until somebody asks."""
-        self._event.wait(seconds)
+        if not self._asked:
+            with suppress(Empty):
+                self._news.get(timeout=seconds)
 
     def __enter__(self) -> Self:
         for number in _SIGNALS:
@@ -38,5 +43,6 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]  # what `signal` gave is what it takes
 
-    def _ask(self, _number: int, _frame: FrameType | None) -> None:
-        self._event.set()
+    def _ask(self, number: int, _frame: FrameType | None) -> None:
+        self._asked = True
+        self._news.put(number)

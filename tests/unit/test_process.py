@@ -53,3 +53,19 @@ def test_sigterm_sets_the_event_and_the_process_ends_well() -> None:
         assert stop.wait(5)
 
     assert process.run("part", Settings(), body) == 0
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_the_middle_of_the_events_own_work_does_not_hang_the_process(number: signal.Signals) -> None:
+    """The handler set the event itself, and waited for ever for the lock that the main thread held below it."""
+
+    def body(stop: threading.Event) -> None:
+        with stop._cond:  # as within stop.wait() and stop.is_set()
+            os.kill(os.getpid(), number)
+            for _ in range(1000):  # handlers run between two instructions
+                os.getpid()
+            assert not stop.is_set()
+        assert stop.wait(30)
+
+    assert process.run("part", Settings(), body) == 0
