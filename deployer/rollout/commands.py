@@ -64,7 +64,13 @@ class Commands:
                 key=row.event_id,
                 actor=command.actor,
                 customer=decided.customer or command.customer,
-                facts={"command_id": row.event_id, "rollout_id": decided.rollout_id, "done": decided.done},
+                facts={
+                    "command_id": row.event_id,
+                    "rollout_id": decided.rollout_id,
+                    "done": decided.done,
+                    # The log tells what was asked for as long as it tells what became of it.
+                    "asked": command.model_dump(mode="json", exclude_none=True),
+                },
             )
             self._parts.carry_out(row.event_id, decided.steps, outcome=outcome, event=event)
         except Conflict as error:

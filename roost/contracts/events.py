@@ -122,6 +122,10 @@ class RolloutChanged(Payload):
     reason: str
     evidence: str | None = None
     facts: dict[str, object] = Field(default_factory=dict)
+    #: What a ledger that is made again needs beside the rest. Absent in events of before.
+    previous_version: int | None = None
+    trained_at: AwareDatetime | None = None
+    approved_by: str | None = None
 
 
 class OperationReported(Payload):

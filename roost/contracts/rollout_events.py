@@ -34,6 +34,9 @@ def transition_event(
         reason=line.reason,
         evidence=evidence,
         facts=dict(line.facts),
+        previous_version=rollout.previous_version,
+        trained_at=rollout.trained_at,
+        approved_by=rollout.approved_by,
     )
     return Event(
         id=str(uuid.uuid5(_IDS, f"{rollout.id}/{line.sequence}")),
