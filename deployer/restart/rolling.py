@@ -90,7 +90,7 @@ class RollingRestart:
 
     def _run(self, order: Order, stop: threading.Event) -> tuple[str, ...]:
         desired = self._desired()
-        states = self._states()
+        states = self._asked(order)
         chosen = self._chosen(states, desired, order)
         if not chosen:
             log.info("no node of pool %s needs a restart", self._fleet.pool, extra={"action": "restart_none"})
@@ -189,6 +189,22 @@ class RollingRestart:
                 chosen.append((node, reason))
         # What is ill already goes first: as a boot test it risks nothing that works.
         return sorted(chosen, key=lambda one: (one[1] == "every node is restarted", one[0].node))
+
+    def _asked(self, order: Order) -> list[tuple[NodeAddress, NodeState]]:
+        """What the nodes say. A pool that is not there, or of which nobody answers, is no pool without a need."""
+        pool, workload = self._fleet.pool, self._fleet.workload
+        try:
+            pods = workload.status(pool).desired if workload is not None else None
+        except ClusterRefused as error:
+            self._refuse(order, (), f"Pool {pool} cannot be rolled: {error}.")
+        if pods == 0:
+            return []
+        states = self._states()
+        if not states:
+            known = len(self._fleet.directory.nodes(pool))
+            found = f"none of its {known} nodes answers" if known else "it has no node"
+            self._refuse(order, (), f"Pool {pool}: {found}. Is the name right? `roost doctor` asks the pool's nodes.")
+        return states
 
     def _states(self) -> list[tuple[NodeAddress, NodeState]]:
         found = []

@@ -258,7 +258,7 @@ def test_a_scheduled_restart_rolls_the_deployment_and_tells_what_happened(
         settings = Settings(database=database_settings, storage=storage, serving=serving)
         run(settings, RestartOptions(pool="default", reason="scheduled"), threading.Event())
 
-    assert [method for method, path, _ in server.asked if path.startswith(DEPLOYMENT)] == ["PATCH", "GET"]
+    assert [method for method, path, _ in server.asked if path.startswith(DEPLOYMENT)] == ["GET", "PATCH", "GET"]
     with closing(open_ledger(database_settings, ManualClock())) as ledger:
         told = [row.event.data.what for row in ledger.recent_events(limit=9)]
     assert told == ["restart.started", "restart.finished"]

@@ -9,7 +9,7 @@ import pytest
 from deployer.restart.rolling import Fleet, Order, RestartRefused, RollingRestart
 from roost.adapters.in_memory.workload import InMemoryWorkload
 from roost.contracts.acks import NodeState
-from roost.contracts.errors import NodeUnavailable
+from roost.contracts.errors import ClusterRefused, NodeUnavailable
 from roost.contracts.events import OperationReported
 from roost.contracts.policy import RestartPolicy, RestartWhen
 from roost.ports.serving import NodeAddress
@@ -121,6 +121,20 @@ def test_a_pool_that_was_never_written_can_be_restarted(world: World) -> None:
     assert len(restart(world, always=True)) == 3
 
 
+def test_a_pool_that_there_is_not_is_refused_by_name(world: World) -> None:
+    """It was taken for a pool of which no node needs a restart: exit code 0, and nothing happened."""
+    with pytest.raises(RestartRefused, match="Pool nowhere: it has no node"):
+        restart(world, always=True, pool="nowhere")
+    assert [what for what, _ in told(world)] == ["restart.refused"]
+
+
+def test_a_pool_of_which_no_node_answers_is_not_taken_for_one_that_is_well(world: World) -> None:
+    for node in world.pool.nodes("default"):
+        world.pool.faults(node.node).down = True
+    with pytest.raises(RestartRefused, match="Pool default: none of its 3 nodes answers"):
+        restart(world)
+
+
 def test_two_restarts_do_not_overlap(world: World) -> None:
     world.ledger.acquire("restart/default", owner="somebody", seconds=60)
     with pytest.raises(RestartRefused, match="another restart of pool default is under way"):
@@ -216,11 +230,30 @@ class TestWhereAClusterKeepsThePods:
         with pytest.raises(RestartRefused, match="0 of 3 pods are new, 3 ready after 30 s"):
             self.roll(world, InMemoryWorkload({"default": 3}))
 
+    def test_a_pool_without_a_workload_is_refused_before_anything_is_said_to_start(self, world: World) -> None:
+        world.deploy()
+        with pytest.raises(RestartRefused, match="Pool default cannot be rolled: there is no workload of pool default"):
+            self.roll(world, InMemoryWorkload({}))
+        assert [what for what, _ in told(world)] == ["restart.refused"]
+        assert "no workload of pool default" in told(world)[-1][1]
+
     def test_what_the_cluster_refuses_is_reported_with_its_words(self, world: World) -> None:
         world.deploy()
-        with pytest.raises(RestartRefused, match="there is no workload of pool default"):
-            self.roll(world, InMemoryWorkload({}))
-        assert "no workload of pool default" in told(world)[-1][1]
+        workload = InMemoryWorkload({"default": 3})
+
+        def forbidden(pool: str, *, order: str) -> None:
+            raise ClusterRefused(f"cannot patch {pool} by {order}")
+
+        workload.restart = forbidden  # type: ignore[method-assign]  # the right to look, and none to change
+        with pytest.raises(RestartRefused, match="its old pods go on serving: cannot patch default by "):
+            self.roll(world, workload)
+        assert [what for what, _ in told(world)] == ["restart.started", "restart.refused"]
+
+    def test_a_pool_scaled_to_nothing_needs_no_restart(self, world: World) -> None:
+        world.deploy()
+        workload = InMemoryWorkload({"default": 0})
+        assert self.roll(world, workload) == ()
+        assert workload.begun == []
 
     def test_a_restart_that_is_told_to_stop_says_that_the_cluster_goes_on(self, world: World) -> None:
         world.deploy()

@@ -79,7 +79,7 @@ class Pools:
         self.pools = pools
 
     def nodes(self, pool: str) -> Sequence[NodeAddress]:
-        return self.pools[pool].nodes(pool)
+        return self.pools[pool].nodes(pool) if pool in self.pools else ()
 
     def state(self, node: NodeAddress, *, deadline: float) -> NodeState:
         return self.pools[node.pool].state(node, deadline=deadline)
