@@ -21,6 +21,8 @@ Headers = Sequence[tuple[str, bytes]]
 #: An event is a small fact; artifacts travel by the object store.
 MAX_EVENT_BYTES: Final = 256 * 1024
 _STRUCTURED: Final = "application/cloudevents+json"
+#: A header of the message, beside the event's own attribute.
+_TRACEPARENT: Final = "traceparent"
 _REQUIRED: Final = ("id", "source", "specversion", "type")
 _TIME: Final = TypeAdapter(AwareDatetime)
 
@@ -74,7 +76,8 @@ def encode(event: Event) -> Message:
     headers = [(f"ce_{name}", value.encode()) for name, value in attributes.items()]
     headers.append(("content-type", b"application/json"))
     if event.traceparent:
-        headers.append(("ce_traceparent", event.traceparent.encode()))
+        # The attribute is CloudEvents', the plain header what tracing libraries of Kafka clients read.
+        headers += [(name, event.traceparent.encode()) for name in ("ce_traceparent", _TRACEPARENT)]
     return Message(key=event.subject.encode(), value=event.data.model_dump_json().encode(), headers=tuple(headers))
 
 
@@ -104,8 +107,15 @@ def _open(value: bytes, headers: Mapping[str, bytes]) -> tuple[dict[str, str], o
         if not isinstance(document, dict):
             raise InvalidEvent("a structured event must be a JSON object")
         attributes = {name: text for name, text in document.items() if isinstance(text, str) and name != "data"}
-        return attributes, document.get("data")
-    return {name[3:]: _text(name, content) for name, content in headers.items() if name.startswith("ce_")}, document
+        return _with_transport(attributes, headers), document.get("data")
+    attributes = {name[3:]: _text(name, content) for name, content in headers.items() if name.startswith("ce_")}
+    return _with_transport(attributes, headers), document
+
+
+def _with_transport(attributes: dict[str, str], headers: Mapping[str, bytes]) -> dict[str, str]:
+    """Where the event names no trace, what the producer's tracing library says of the message."""
+    carried = headers.get(_TRACEPARENT, b"").decode("ascii", "replace")
+    return {"traceparent": carried, **attributes} if carried else attributes
 
 
 def _event(attributes: dict[str, str], data: object) -> Event:

@@ -94,6 +94,8 @@ class Rollout(Frozen):
     wave_id: str | None = None
     #: What the event said of the run: metrics, code version, window, scope.
     facts: dict[str, object] = Field(default_factory=dict)
+    #: W3C trace context of the event that brought it, if any: what is done for it belongs to that trace.
+    traceparent: str | None = None
     revision: int = 0
 
     @property

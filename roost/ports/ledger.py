@@ -56,6 +56,8 @@ class Onboarding:
     reason: str = ""
     #: When the newest offboarding was accepted; it stays when the customer comes back. None before the first.
     left_at: datetime | None = None
+    #: W3C trace context of the signup, if any.
+    traceparent: str | None = None
 
 
 def due_order(row: Onboarding) -> tuple[bool, datetime, str]:
@@ -88,6 +90,8 @@ class CommandRow:
     done_at: datetime | None = None
     #: What became of it, one sentence.
     outcome: str | None = None
+    #: W3C trace context of the event, if any.
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +137,9 @@ class Change:
 class OnboardingLedger(Protocol):
     """Customers, as the signup consumer keeps them."""
 
-    def sign_up(self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str) -> bool:
+    def sign_up(
+        self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str, traceparent: str | None = None
+    ) -> bool:
         """Insert or revive the row. Idempotent by event id. Returns whether anything is new.
 
         A customer who is on the way already changes nothing, unless another model is asked for.
@@ -235,7 +241,7 @@ class RolloutLedger(Protocol):
 class CommandLedger(Protocol):
     """Commands of people, and freezes."""
 
-    def submit(self, event_id: str, command: DeployCommand, *, at: datetime) -> bool:
+    def submit(self, event_id: str, command: DeployCommand, *, at: datetime, traceparent: str | None = None) -> bool:
         """Accept a command. Idempotent by event id. Wakes the deployer."""
 
     def open_commands(self, limit: int) -> Sequence[CommandRow]:

@@ -573,6 +573,21 @@ class TestCommands:
         [row] = ledger.open_commands(10)
         assert row.command == self.COMMAND
 
+    def test_a_trace_is_kept_with_the_row_that_goes_on_from_it(self, ledger: Ledger) -> None:
+        """Signups, rollouts and commands are handed over as rows: whoever works on them goes on in the same trace."""
+        one, two, three = (f"00-{letter * 32}-{'1' * 16}-01" for letter in "abc")
+        ledger.sign_up("s1", SIGNUP, at=T0, run_id="r", traceparent=one)
+        ledger.receive(a_rollout(traceparent=two), event_id="m1", events=[])
+        move(ledger, a_rollout(traceparent=two), Phase.STORED)
+        ledger.submit("c1", self.COMMAND, at=T0, traceparent=three)
+        [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
+        [rollout] = ledger.rollouts(RolloutQuery(customer="acme"))
+        assert (row.traceparent, rollout.traceparent) == (one, two)
+        assert [row.traceparent for row in ledger.open_commands(10)] == [three]
+        stand(ledger, OnboardingStage.REFUSED)
+        ledger.sign_up("s2", SIGNUP, at=T0, run_id="r2")
+        assert [row.traceparent for row in ledger.customers()] == [None]
+
     def test_a_closed_command_keeps_its_first_outcome(self, ledger: Ledger) -> None:
         ledger.submit("c1", self.COMMAND, at=T0)
         ledger.close_command("c1", outcome="rolled back", at=T0, events=[an_event("e1")])

@@ -21,12 +21,13 @@ class InMemoryCommands:
         """Share `state` with the other parts."""
         self._state = state
 
-    def submit(self, event_id: str, command: DeployCommand, *, at: datetime) -> bool:
+    def submit(self, event_id: str, command: DeployCommand, *, at: datetime, traceparent: str | None = None) -> bool:
         """Accept a command."""
         with self._state.lock:
             if event_id in self._state.commands:
                 return False
-            self._state.commands[event_id] = CommandRow(event_id=event_id, command=command, received_at=at)
+            row = CommandRow(event_id=event_id, command=command, received_at=at, traceparent=traceparent)
+            self._state.commands[event_id] = row
             self._state.wake("commands")
             return True
 

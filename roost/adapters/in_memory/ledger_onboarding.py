@@ -25,7 +25,9 @@ class InMemoryOnboarding:
         """Share `state` with the other parts."""
         self._state = state
 
-    def sign_up(self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str) -> bool:
+    def sign_up(
+        self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str, traceparent: str | None = None
+    ) -> bool:
         """Insert or revive the row."""
         state = self._state
         with state.lock:
@@ -43,6 +45,7 @@ class InMemoryOnboarding:
                 signed_up_at=at,
                 airflow_run_id=run_id,
                 left_at=None if row is None else row.left_at,
+                traceparent=traceparent,
             )
             state.onboarding_leases.pop(payload.customer, None)
             state.wake("onboarding")

@@ -18,7 +18,9 @@ from roost.contracts.errors import NotFound
 from roost.contracts.events import DeployCommand
 from roost.ports.ledger import Change, CommandRow, Freeze
 
-_SUBMIT: Final = "INSERT INTO commands (event_id, command, received_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+_SUBMIT: Final = """
+INSERT INTO commands (event_id, command, received_at, traceparent) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
 _FREEZE: Final = """
 INSERT INTO freezes (scope, reason, actor, at) VALUES (%(scope)s, %(reason)s, %(actor)s, %(at)s)
 ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason, actor = excluded.actor, at = excluded.at
@@ -32,10 +34,10 @@ class PostgresCommands:
         """Share the pool with the other parts."""
         self._database = database
 
-    def submit(self, event_id: str, command: DeployCommand, *, at: datetime) -> bool:
+    def submit(self, event_id: str, command: DeployCommand, *, at: datetime, traceparent: str | None = None) -> bool:
         """Accept a command."""
         with self._database.transaction() as cursor:
-            cursor.execute(_SUBMIT, [event_id, Jsonb(command.model_dump(mode="json")), at])
+            cursor.execute(_SUBMIT, [event_id, Jsonb(command.model_dump(mode="json")), at, traceparent])
             if cursor.rowcount == 0:
                 return False
             notify(cursor, "commands")

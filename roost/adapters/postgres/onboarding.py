@@ -14,11 +14,12 @@ from roost.contracts.rollout import ANSWERED
 from roost.ports.ledger import Onboarding, OnboardingStage, due_order
 
 _SIGN_UP: Final = """
-INSERT INTO onboardings (customer, model, name, stage, event_id, signed_up_at, airflow_run_id)
-VALUES (%(customer)s, %(model)s, %(name)s, 'signed_up', %(event_id)s, %(at)s, %(run_id)s)
+INSERT INTO onboardings (customer, model, name, stage, event_id, signed_up_at, airflow_run_id, traceparent)
+VALUES (%(customer)s, %(model)s, %(name)s, 'signed_up', %(event_id)s, %(at)s, %(run_id)s, %(traceparent)s)
 ON CONFLICT (customer) DO UPDATE SET
     model = excluded.model, name = excluded.name, stage = excluded.stage, event_id = excluded.event_id,
     signed_up_at = excluded.signed_up_at, airflow_run_id = excluded.airflow_run_id,
+    traceparent = excluded.traceparent,
     attempts = 0, next_attempt_at = NULL, error = NULL, reason = '', lease_until = NULL
 WHERE NOT (onboardings.stage IN ('signed_up', 'training', 'trained') AND onboardings.model = excluded.model)
 """
@@ -66,9 +67,12 @@ class PostgresOnboarding:
         """Share the pool with the other parts."""
         self._database = database
 
-    def sign_up(self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str) -> bool:
+    def sign_up(
+        self, event_id: str, payload: CustomerSignedUp, *, at: datetime, run_id: str, traceparent: str | None = None
+    ) -> bool:
         """Insert or revive the row."""
         values = {**payload.model_dump(), "event_id": event_id, "at": at, "run_id": run_id}
+        values["traceparent"] = traceparent
         return self._take_in(_SIGN_UP, event_id, values)
 
     def offboard(self, event_id: str, customer: str, reason: str, *, at: datetime) -> bool:

@@ -10,11 +10,11 @@ from typing import Final
 INSERT: Final = """
 INSERT INTO rollouts (id, customer, model, pool, phase, run_id, digest, artifact_uri, trained_at, received_at,
     entered_at, deadline, version, previous_version, verdict, load_generation, flip_generation, skew_ms, approved_by,
-    reason, wave_id, facts, revision, due_at)
+    reason, wave_id, facts, traceparent, revision, due_at)
 VALUES (%(id)s, %(customer)s, %(model)s, %(pool)s, %(phase)s, %(run_id)s, %(digest)s, %(artifact_uri)s, %(trained_at)s,
     %(received_at)s, %(entered_at)s, %(deadline)s, %(version)s, %(previous_version)s, %(verdict)s,
     %(load_generation)s, %(flip_generation)s, %(skew_ms)s, %(approved_by)s, %(reason)s, %(wave_id)s, %(facts)s,
-    %(revision)s, coalesce(%(now)s::timestamptz, clock_timestamp()))
+    %(traceparent)s, %(revision)s, coalesce(%(now)s::timestamptz, clock_timestamp()))
 ON CONFLICT DO NOTHING
 """
 
@@ -23,7 +23,7 @@ TRAINED: Final = """
 UPDATE onboardings SET stage = 'trained', error = NULL WHERE customer = %s AND model = %s AND stage = 'failed'
 """
 
-# Identity (customer, model, digest, run) is never written again.
+# Identity (customer, model, digest, run, trace) is never written again.
 UPDATE: Final = """
 UPDATE rollouts SET pool = %(pool)s, phase = %(phase)s, entered_at = %(entered_at)s, deadline = %(deadline)s,
     version = %(version)s, previous_version = %(previous_version)s, verdict = %(verdict)s,

@@ -71,6 +71,7 @@ def onboarding_of(row: DictRow) -> Onboarding:
         error=row["error"],
         reason=row["reason"],
         left_at=row["left_at"],
+        traceparent=row["traceparent"],
     )
 
 
@@ -82,6 +83,7 @@ def command_of(row: DictRow) -> CommandRow:
         received_at=row["received_at"],
         done_at=row["done_at"],
         outcome=row["outcome"],
+        traceparent=row["traceparent"],
     )
 
 

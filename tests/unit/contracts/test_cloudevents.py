@@ -55,6 +55,16 @@ def test_structured_mode_is_read_alike(customer: str, name: str) -> None:
     assert decode(json.dumps(document).encode(), headers) == event
 
 
+def test_a_trace_is_told_to_tracing_libraries_too_and_taken_from_them_where_the_event_names_none() -> None:
+    told = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    message = encode(an_event(traceparent=told))
+    assert dict(message.headers)["traceparent"] == dict(message.headers)["ce_traceparent"] == told.encode()
+    plain = tuple(pair for pair in message.headers if pair[0] != "ce_traceparent")
+    assert decode(message.value, plain).traceparent == told
+    other = (*message.headers[:-1], ("traceparent", b"00-other"))
+    assert decode(message.value, other).traceparent == told
+
+
 @pytest.mark.parametrize("document", [[1, 2], "text", None, 3.5])
 def test_a_structured_event_that_is_no_object_is_refused(document: object) -> None:
     with pytest.raises(InvalidEvent, match="must be a JSON object"):
