@@ -201,6 +201,9 @@ class StackSettings(Section):
 
     #: Name to fixed port; names that are not here get a free one. `roost up --port NAME=NUMBER` does the same.
     ports: dict[str, int] = Field(default_factory=dict)
+    cache_dir: Path | None = Field(
+        default=None, description="for programs that are fetched once; None is roost in the user's cache directory"
+    )
 
 
 class Settings(BaseSettings):
@@ -274,6 +277,14 @@ def adopt_local_stack() -> None:
     file = Path(os.environ.get("ROOST_STATE_DIR", ".roost")) / "settings.yaml"
     if "ROOST_SETTINGS_FILE" not in os.environ and file.is_file():
         os.environ["ROOST_SETTINGS_FILE"] = str(file.absolute())
+
+
+def cache_dir() -> Path:
+    """Where programs are kept that are fetched once, such as Apache Kafka: outside every checkout and every stack."""
+    given = load().stack.cache_dir
+    # As the XDG base directory specification says; a relative path there counts as none.
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return given.expanduser() if given else (base if base.is_absolute() else Path("~/.cache")).expanduser() / "roost"
 
 
 def without_ours() -> dict[str, str]:

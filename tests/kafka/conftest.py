@@ -1,0 +1,52 @@
+"""Apache Kafka for the suites of this folder: fetched once, one plain broker for the session, others by request.
+
+A suite that needs its own kind of broker (SASL, TLS, an authorizer, several nodes) asks for `start_brokers` and gives a
+`Layout`:
+
+    brokers = start_brokers(Layout(
+        listeners={"INSIDE": "PLAINTEXT", "CLIENTS": "SASL_SSL"},
+        extras={"listener.name.clients.ssl.keystore.location": …, "authorizer.class.name": …, "super.users": …},
+        format_arguments=("--add-scram", "SCRAM-SHA-512=[name=admin,password=…]"),
+    ))
+    KafkaSettings(bootstrap=brokers.bootstrap("CLIENTS"), security_protocol="SASL_SSL", …)
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from roost import settings
+from roost.contracts.errors import SettingsInvalid
+from roost.embedded.apache_kafka import Brokers, Layout, Program, installed
+
+
+@pytest.fixture(scope="session")
+def kafka_program(pytestconfig: pytest.Config) -> Program:
+    """Apache Kafka on this machine; skips with the reason where it cannot be had."""
+    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    try:
+        return installed(settings.cache_dir(), lambda line: terminal.write_line(line) if terminal else None)
+    except SettingsInvalid as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def start_brokers(kafka_program: Program) -> Iterator[Callable[[Layout], Brokers]]:
+    """Starts what a layout asks for, on free ports with storage of its own; all end with the session."""
+    directory = Path(tempfile.mkdtemp(prefix="roost-kafka-"))
+    started: list[Brokers] = []
+
+    def start(layout: Layout) -> Brokers:
+        brokers = Brokers(kafka_program, directory / str(len(started)), layout)
+        started.append(brokers)
+        return brokers.start()
+
+    yield start
+    for brokers in started:
+        brokers.kill()
+    shutil.rmtree(directory, ignore_errors=True)
