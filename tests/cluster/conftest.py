@@ -1,0 +1,43 @@
+"""The control plane is started once for all suites of this folder."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import binaries, control_plane, network
+from tests.cluster.control_plane import Cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say once, for every test of this folder, what is missing here."""
+    here = Path(__file__).parent
+    mine = [item for item in items if here in item.path.parents]
+    reason = binaries.missing() or network.missing() if mine else None
+    for item in mine:
+        item.add_marker(pytest.mark.cluster)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def cluster_directory() -> Iterator[Path]:
+    """A short path, since sockets lie below it."""
+    directory = Path(tempfile.mkdtemp(prefix="roost-k8s-", dir="/tmp"))
+    directory.chmod(0o755)
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def cluster(cluster_directory: Path, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A control plane without any node, in a network of its own; the process of the tests is in there, too."""
+    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        programs = binaries.ensure()
+    with network.entered(cluster_directory), control_plane.started(programs, cluster_directory) as found:
+        yield found
