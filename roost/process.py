@@ -6,12 +6,13 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from queue import SimpleQueue
 
 from roost.contracts.errors import Retryable, RoostError
 from roost.settings import Settings
-from roost.telemetry import logs
+from roost.telemetry import logs, tracing
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,8 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
     _obey_signals(name, stop)
     log.info("%s starts", name, extra={"action": "start"})
     try:
-        body(stop)
+        with traced(name, settings):
+            body(stop)
     except RoostError as error:
         log.error(  # noqa: TRY400 (an expected end needs no traceback)
             "%s cannot go on: %s", name, error, extra={"action": "stop", "error": type(error).__name__}
@@ -42,6 +44,29 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
     log.info("%s stopped", name, extra={"action": "stop"})
     sys.stderr.flush()
     return 0
+
+
+@contextmanager
+def traced(name: str, settings: Settings) -> Iterator[None]:
+    """Within it this process writes traces, where the settings name an exporter. Its end hands over what waits."""
+    chosen = settings.tracing
+    if chosen.exporter == "none":
+        yield
+        return
+    # The SDK costs start-up time and memory: only who asks for traces pays for it.
+    from roost.telemetry import otel
+
+    if chosen.exporter == "file":
+        exporter = otel.file_exporter(chosen.file or settings.state_dir / "traces.jsonl")
+    else:
+        secret = chosen.authorization
+        headers = {"authorization": secret.get_secret_value()} if secret else {}
+        exporter = otel.otlp_exporter(chosen.endpoint, headers=headers, timeout=chosen.timeout_seconds)
+    tracing.start(otel.OtelBackend(name, exporter, sample=chosen.sample, queue=chosen.queue))
+    try:
+        yield
+    finally:
+        tracing.stop()
 
 
 def _obey_signals(name: str, stop: threading.Event) -> None:

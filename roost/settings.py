@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from roost.contracts.errors import SettingsInvalid
+from roost.contracts.event_rights import Account
 
 
 class Section(BaseModel):
@@ -43,6 +44,9 @@ class KafkaSettings(Section):
     ssl_keyfile: Path | None = None
     partitions: int = Field(default=6, ge=1, description="partitions of topics that Roost creates")
     replication: int = Field(default=1, ge=1)
+    principal_prefix: str = Field(default="roost-", description="before an account's name: User:roost-deployer")
+    #: Accounts that are called otherwise, such as ``{"deployer": "CN=deployer,O=Example"}`` by a certificate.
+    principals: dict[Account, str] = Field(default_factory=dict)
     session_timeout_ms: int = Field(default=45_000, ge=6_000)
     heartbeat_interval_ms: int = Field(default=3_000, ge=500)
 
@@ -196,6 +200,29 @@ class TrainingSettings(Section):
     code_version: str = "dev"
 
 
+class TracingSettings(Section):
+    """Traces (OpenTelemetry), from an event to the flip. Without an exporter nothing is written, no SDK imported."""
+
+    exporter: str = Field(
+        default="none", pattern="^(none|otlp|file)$", description="otlp: a collector; file: JSON lines"
+    )
+    endpoint: str = Field(
+        default="http://127.0.0.1:4318/v1/traces", pattern="^https?://", description="of the collector, OTLP over HTTP"
+    )
+    authorization: SecretStr | None = Field(default=None, description="header Authorization for the collector")
+    file: Path | None = Field(
+        default=None, description="appended to by every process; None is traces.jsonl in the state directory"
+    )
+    sample: float = Field(default=1.0, ge=0, le=1, description="share of the traces that nobody upstream decided about")
+    queue: int = Field(
+        default=2048, ge=1, description="spans that wait to be handed over; more are dropped and counted"
+    )
+    timeout_seconds: float = Field(default=5, gt=0, description="of one batch to the collector, retries within")
+    page: str | None = Field(
+        default=None, description="address of one trace in your tracing tool, with {trace_id}; the console links to it"
+    )
+
+
 class StackSettings(Section):
     """The local stack (`roost up`)."""
 
@@ -237,6 +264,7 @@ class Settings(BaseSettings):
     deployer: DeployerSettings = DeployerSettings()
     console: ConsoleSettings = ConsoleSettings()
     training: TrainingSettings = TrainingSettings()
+    tracing: TracingSettings = TracingSettings()
     stack: StackSettings = StackSettings()
 
     @classmethod

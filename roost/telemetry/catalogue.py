@@ -87,6 +87,7 @@ _PROCESSES: Final[Mapping[str, str]] = {
     "roost_tap_": "serving node",
     "roost_restart_": "rolling restart with --every",
     "roost_console_": "console",
+    "roost_trace_": "every process, where traces are on",
 }
 
 #: What rules and dashboards use and others publish: name to publisher.

@@ -8,6 +8,9 @@ import sys
 from pythonjsonlogger.json import JsonFormatter
 from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
+from roost.contracts.trace_context import TraceContext
+from roost.telemetry import tracing
+
 
 def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
     """Send all logs of this process to standard error. `form` is ``json`` or ``text``."""
@@ -20,6 +23,7 @@ def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
                 static_fields={"process": process},
             )
         )
+        handler.addFilter(_place)
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -36,3 +40,11 @@ def configure(process: str, *, level: str = "INFO", form: str = "json") -> None:
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     # The pool tells of every attempt to reconnect; who waits for the database says so once.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
+def _place(record: logging.LogRecord) -> bool:
+    """Say in which trace, and where in it, the line was written. Keeps every line."""
+    found = TraceContext.parsed(tracing.here())
+    if found is not None:
+        record.trace_id, record.span_id = found.trace_id, found.span_id
+    return True

@@ -144,3 +144,8 @@ TAP_REQUESTS: Final = Counter(
     "Requests that were taken for the canary, by result: recorded, over (the hour's bound), full, unfit, lost.",
     ["result"],
 )
+TRACE_SPANS: Final = Counter(
+    "roost_trace_spans_total",
+    "Spans of traces that are kept, by result: exported, full (too many waited), refused (the collector is away).",
+    ["result"],
+)
