@@ -1,18 +1,52 @@
-"""The Kafka-compatible broker that suites start: it can be killed and started again on the same port."""
+"""The brokers that suites run on, and the one place that chooses: ``pytest --bus apache`` takes the real Kafka.
+
+Each test finds its broker empty. The embedded one is a process of the test's own; Apache Kafka, which takes seconds to
+start, is one process for the session, emptied before each test.
+"""
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final, Protocol
 
+import pytest
+
+from roost import settings
+from roost.contracts.errors import SettingsInvalid
+from roost.embedded.apache_kafka import Brokers, Program, installed
 from roost.settings import KafkaSettings
 
+#: Of one machine: KafkaSettings takes no shorter session.
+_QUICK: Final = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 1_000, "partitions": 3}
 
-class BrokerProcess:
-    """One broker. It keeps everything in memory: a restart forgets topics, messages, groups and offsets."""
+
+class Broker(Protocol):
+    """One that runs, and can be killed and started again at the same address."""
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+
+    @property
+    def settings(self) -> KafkaSettings:
+        """How to reach it, with the short timeouts of one machine."""
+
+    def start(self) -> None:
+        """Start, and wait until it listens."""
+
+    def kill(self) -> None:
+        """kill -9."""
+
+
+class EmbeddedBroker:
+    """Keeps everything in memory: a restart forgets topics, messages, groups and offsets."""
 
     def __init__(self, directory: Path) -> None:
         with warnings.catch_warnings():
@@ -29,13 +63,9 @@ class BrokerProcess:
 
     @property
     def settings(self) -> KafkaSettings:
-        """How to reach it, with the short timeouts of one machine."""
-        return KafkaSettings(
-            bootstrap=self.address, session_timeout_ms=6_000, heartbeat_interval_ms=1_000, partitions=3
-        )
+        return KafkaSettings(bootstrap=self.address, **_QUICK)
 
     def start(self, seconds: float = 20) -> None:
-        """Start, and wait until it listens."""
         url = f"tcp://{self.address}"
         command = [self._binary, "broker", "--listener-url", url, "--advertised-listener-url", url]
         with self._log.open("ab") as output:
@@ -55,8 +85,105 @@ class BrokerProcess:
                 return
 
     def kill(self) -> None:
-        """kill -9."""
         if self._process is not None:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+
+class ApacheBroker:
+    """Apache Kafka, one node. A restart forgets nothing; `empty` does."""
+
+    def __init__(self, program: Program, directory: Path) -> None:
+        self._brokers = Brokers(program, directory)
+        self.address = self._brokers.bootstrap()
+
+    @property
+    def settings(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap=self.address, **_QUICK)
+
+    def start(self) -> None:
+        self._brokers.start()
+
+    def kill(self) -> None:
+        self._brokers.kill()
+
+    def empty(self) -> None:
+        """Take away every topic and every group, members of before included; starts it where a test killed it."""
+        from kafka.admin import MemberToRemove
+
+        from roost.adapters.kafka.admin import admin_client
+
+        self.start()
+        with admin_client(self.settings) as client:
+            if topics := [name for name in client.list_topics() if not name.startswith("__")]:
+                client.delete_topics(topics, timeout_ms=30_000)
+            groups = [group["group_id"] for group in client.list_groups()]
+            for name, group in client.describe_groups(groups).items():
+                if members := [MemberToRemove(member_id=member["member_id"]) for member in group["members"]]:
+                    client.remove_group_members(name, members)
+            left = client.delete_groups(groups)
+        assert not [result for result in left.values() if result not in ("OK", "NoError")], left
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bus",
+        choices=("embedded", "apache"),
+        default="embedded",
+        help="the broker of the suites that are not about one of them: embedded, or Apache Kafka (tier 2)",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--bus") == "apache":
+        skip = pytest.mark.skip(reason="is about a broker that forgets everything; Apache Kafka does not")
+        for item in items:
+            if item.get_closest_marker("forgetful_bus"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def kafka_program(pytestconfig: pytest.Config) -> Program:
+    """Apache Kafka on this machine; skips with the reason where it cannot be had."""
+    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
+    try:
+        return installed(settings.cache_dir(), lambda line: terminal.write_line(line) if terminal else None)
+    except SettingsInvalid as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(kafka_program: Program) -> Iterator[ApacheBroker]:
+    """The session's Apache Kafka, running, as the last test left it."""
+    directory = Path(tempfile.mkdtemp(prefix="roost-kafka-"))
+    found = ApacheBroker(kafka_program, directory)
+    found.start()
+    yield found
+    found.kill()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def apache_broker(apache_kafka: ApacheBroker) -> ApacheBroker:
+    """The session's Apache Kafka, running and empty."""
+    apache_kafka.empty()
+    return apache_kafka
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
+    """A real broker, running and empty: the one that ``--bus`` names."""
+    if request.config.getoption("--bus") == "apache":
+        yield request.getfixturevalue("apache_broker")
+        return
+    process = EmbeddedBroker(tmp_path)
+    process.start()
+    yield process
+    process.kill()
+
+
+@pytest.fixture
+def fresh_broker(broker: Broker) -> KafkaSettings:
+    """How to reach a running, empty broker."""
+    return broker.settings

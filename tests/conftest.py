@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from roost.settings import DatabaseSettings, KafkaSettings
-from tests.brokers import BrokerProcess
+from roost.settings import DatabaseSettings
 
-pytest_plugins = sorted(f"tests.parts.{path.stem}" for path in (Path(__file__).parent / "parts").glob("[a-z]*.py"))
+pytest_plugins = [
+    "tests.brokers",
+    *sorted(f"tests.parts.{path.stem}" for path in (Path(__file__).parent / "parts").glob("[a-z]*.py")),
+]
 
 # A shell ignores Ctrl-C for what it starts in the background, and every process started from there inherits that: the
 # commands under test would not hear an interrupt.
@@ -64,21 +66,6 @@ def database_settings(postgres_url: str, migrated_template: str) -> Iterator[Dat
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(target, template))
         yield DatabaseSettings(url=SecretStr(make_conninfo(postgres_url, dbname=name)), pool_size=8)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(target))
-
-
-@pytest.fixture
-def broker(tmp_path: Path) -> Iterator[BrokerProcess]:
-    """A real broker of the test's own, running."""
-    process = BrokerProcess(tmp_path)
-    process.start()
-    yield process
-    process.kill()
-
-
-@pytest.fixture
-def fresh_broker(broker: BrokerProcess) -> KafkaSettings:
-    """How to reach a running, empty broker."""
-    return broker.settings
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from roost.ports.clock import SystemClock
 from roost.ports.event_bus import Delivery, EventPublisher, EventSource, TopicAdmin, TopicReader, TopicSpec, topics
 from roost.settings import KafkaSettings
 
-pytestmark = pytest.mark.contract
+pytestmark = [pytest.mark.contract, pytest.mark.bus]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Apache Kafka for the suites of this folder: fetched once, one plain broker for the session, others by request.
+"""Apache Kafka for the suites of this folder. One plain broker for the session is `apache_broker`, of tests/brokers.py.
 
 A suite that needs its own kind of broker (SASL, TLS, an authorizer, several nodes) asks for `start_brokers` and gives a
 `Layout`:
@@ -20,19 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from roost import settings
-from roost.contracts.errors import SettingsInvalid
-from roost.embedded.apache_kafka import Brokers, Layout, Program, installed
-
-
-@pytest.fixture(scope="session")
-def kafka_program(pytestconfig: pytest.Config) -> Program:
-    """Apache Kafka on this machine; skips with the reason where it cannot be had."""
-    terminal = pytestconfig.pluginmanager.get_plugin("terminalreporter")
-    try:
-        return installed(settings.cache_dir(), lambda line: terminal.write_line(line) if terminal else None)
-    except SettingsInvalid as error:
-        pytest.skip(str(error))
+from roost.embedded.apache_kafka import Brokers, Layout, Program
 
 
 @pytest.fixture(scope="session")

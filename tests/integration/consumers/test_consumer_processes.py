@@ -35,10 +35,10 @@ from roost.contracts.events import (
 from roost.ports.event_bus import topics
 from roost.ports.ledger import OnboardingStage, RolloutQuery
 from roost.settings import DatabaseSettings
-from tests.brokers import BrokerProcess
+from tests.brokers import Broker
 from tests.contract.airflow_stand_in import AirflowStandIn, served
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.bus]
 
 ROOT = Path(__file__).parents[3]
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,7 +47,7 @@ T0 = datetime(2026, 1, 1, tzinfo=UTC)
 class World:
     """Broker, database, and `roost` commands pointed at both."""
 
-    def __init__(self, broker: BrokerProcess, database: DatabaseSettings, directory: Path, closed_port: int) -> None:
+    def __init__(self, broker: Broker, database: DatabaseSettings, directory: Path, closed_port: int) -> None:
         self.broker, self.directory = broker, directory
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ROOST_")},
@@ -120,7 +120,7 @@ def eventually(
 
 @pytest.fixture
 def world(
-    broker: BrokerProcess, database_settings: DatabaseSettings, tmp_path: Path, unused_port: int
+    broker: Broker, database_settings: DatabaseSettings, tmp_path: Path, unused_port: int
 ) -> Iterator[World]:
     built = World(broker, database_settings, tmp_path, unused_port)
     built.ensure_topics()
@@ -225,6 +225,7 @@ def test_kill_nine_between_row_and_commit_changes_nothing(world: World) -> None:
     assert not list(open_reader(world.broker.settings).read(Topic.DEAD_LETTERS))
 
 
+@pytest.mark.forgetful_bus
 def test_a_broker_that_comes_back_empty_is_consumed_from_again(world: World) -> None:
     consumer = world.consume("signups")
     for number in range(30):
