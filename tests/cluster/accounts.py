@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -109,15 +111,26 @@ def of(objects: tuple[Object, ...], *kinds: str) -> list[Object]:
     return [one for one in objects if one["kind"] in kinds]
 
 
-def install_rights(cluster: Cluster) -> None:
-    """Bring the namespace, the accounts and their rights, as the overlay `local` has them; wait until they count."""
-    wanted = of(rendered("local"), *_RIGHTS)
+def install_rights(cluster: Cluster, namespace: str = NAMESPACE) -> None:
+    """Bring the namespace, the accounts and their rights, as the overlay `local` has them; wait until they count.
+
+    In another namespace than ``roost`` a test has them to itself.
+    """
+    wanted = [_moved(one, namespace) for one in of(rendered("local"), *_RIGHTS)]
     # One after the other: what is in a namespace needs it to be there.
     for kinds in (_RIGHTS[:1], _RIGHTS[1:]):
         documents = yaml.safe_dump_all([one for one in wanted if one["kind"] in kinds])
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=documents)
-    restart = Account(cluster, "roost-restart")
     # Authorizers read bindings from a cache that follows within moments.
-    may_roll = Question(verb="patch", group="apps", resource="deployments", name=POOLS[-1], namespace=NAMESPACE)
-    until("the restart has its rights", lambda: restart.may(may_roll), 60)
-    restart.close()
+    may_roll = Question(verb="patch", group="apps", resource="deployments", name=POOLS[-1], namespace=namespace)
+    with closing(Account(cluster, "roost-restart", namespace)) as restart:
+        until("the restart has its rights", lambda: restart.may(may_roll), 60)
+
+
+def _moved(one: Object, namespace: str) -> Object:
+    """The same object in another namespace."""
+    moved = copy.deepcopy(one)
+    moved["metadata"]["name" if one["kind"] == "Namespace" else "namespace"] = namespace
+    for subject in moved.get("subjects", ()):
+        subject["namespace"] = namespace
+    return moved
