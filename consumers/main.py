@@ -12,6 +12,7 @@ from consumers.loop import Handler, Loop, Parts
 from consumers.training_failures import Watch
 from roost.adapters import kafka, postgres
 from roost.adapters.airflow import open_workflow
+from roost.contracts.event_rights import Group
 from roost.contracts.events import Topic
 from roost.ports.clock import SystemClock
 from roost.ports.event_bus import EventPublisher
@@ -37,7 +38,7 @@ def run_signups(settings: Settings, stop: threading.Event) -> None:
         console_url=settings.console.url,
     )
     watch = Watch(ledger=ledger, workflow=workflow, clock=clock)
-    loop = _loop(settings, Topic.CUSTOMERS, "roost-signups", publisher, signups.handler(ledger, clock))
+    loop = _loop(settings, Topic.CUSTOMERS, Group.SIGNUPS, publisher, signups.handler(ledger, clock))
     trouble: dict[str, str | None] = {"onboarding": "has not started yet"}
     work = partial(worker.run, partial(postgres.open_wakeups, settings.database), trouble=trouble)
     try:
@@ -62,9 +63,9 @@ def run_models(settings: Settings, stop: threading.Event) -> None:
     place = models.Place(bucket=settings.storage.bucket, pool=settings.serving.pool)
     ready = models.ready_handler(ledger, ledger, place, clock)
     loops = {
-        "models.ready": _loop(settings, Topic.MODELS_READY, "roost-models", publisher, ready),
+        "models.ready": _loop(settings, Topic.MODELS_READY, Group.MODELS, publisher, ready),
         "deploy.commands": _loop(
-            settings, Topic.DEPLOY_COMMANDS, "roost-commands", publisher, models.command_handler(ledger, clock)
+            settings, Topic.DEPLOY_COMMANDS, Group.COMMANDS, publisher, models.command_handler(ledger, clock)
         ),
     }
     try:
@@ -79,8 +80,8 @@ def run_models(settings: Settings, stop: threading.Event) -> None:
             part.close()
 
 
-def _loop(settings: Settings, topic: Topic, group: str, publisher: EventPublisher, handler: Handler) -> Loop:
-    source = kafka.open_source(settings.kafka, [topic], group)
+def _loop(settings: Settings, topic: Topic, group: Group, publisher: EventPublisher, handler: Handler) -> Loop:
+    source = kafka.open_source(settings.kafka, [topic], group.value)
     return Loop(Parts(topic=topic, source=source, publisher=publisher, handler=handler, clock=SystemClock()))
 
 

@@ -39,6 +39,18 @@ class BrokerUnavailable(Retryable):
     """The event bus did not answer in time."""
 
 
+class BrokerRefused(BrokerUnavailable):
+    """The event bus is there and does not let us in: a login, a certificate, a right.
+
+    Retryable, since accounts, certificates and ACLs are often put right while processes run.
+    """
+
+    def __init__(self, said: str, remedy: str) -> None:
+        super().__init__(f"{said}: {remedy}")
+        self.said = said
+        self.remedy = remedy
+
+
 class DatabaseUnavailable(Retryable):
     """PostgreSQL did not answer in time."""
 

@@ -9,7 +9,8 @@ from typing import Any
 from kafka import KafkaAdminClient, errors
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 
-from roost.adapters.kafka.connection import REQUEST_MS, client_options, translated
+from roost.adapters.kafka.connection import REQUEST_MS
+from roost.adapters.kafka.witness import Witness
 from roost.contracts.errors import BrokerUnavailable, Permanent
 from roost.ports.event_bus import TopicSpec
 from roost.settings import KafkaSettings
@@ -29,9 +30,13 @@ class KafkaTopics:
 
 
 def check_topics(settings: KafkaSettings, names: Sequence[str]) -> None:
-    """Raises `BrokerUnavailable` where the broker is away or one of the topics is missing."""
+    """Raises `BrokerUnavailable` where the broker is away or a topic missing, `BrokerRefused` where it is not ours."""
     with admin_client(settings) as client:
-        missing = [found["name"] for found in client.describe_topics(list(names)) if found["error_code"]]
+        found = client.describe_topics(list(names))
+        hidden = [one["name"] for one in found if one["error_code"] == errors.TopicAuthorizationFailedError.errno]
+        if hidden:
+            raise errors.TopicAuthorizationFailedError(hidden)
+    missing = [one["name"] for one in found if one["error_code"]]
     if missing:
         raise BrokerUnavailable(
             f"Kafka at {settings.bootstrap} has no topic {', '.join(missing)}: run `roost topics ensure`"
@@ -41,12 +46,12 @@ def check_topics(settings: KafkaSettings, names: Sequence[str]) -> None:
 @contextmanager
 def admin_client(settings: KafkaSettings) -> Iterator[Any]:
     """A client for the block, its errors translated."""
-    client = None
+    witness, client = Witness(settings), None
     try:
-        client = KafkaAdminClient(**client_options(settings), request_timeout_ms=REQUEST_MS)
+        client = witness.made(KafkaAdminClient, request_timeout_ms=REQUEST_MS)
         yield client
     except errors.KafkaError as error:
-        raise translated(error, settings, "looking after topics") from error
+        raise witness.translated(error, "looking after topics") from error
     finally:
         if client is not None:
             client.close()
@@ -62,6 +67,8 @@ def _ensure(client: Any, spec: TopicSpec) -> str:
             [found] = client.describe_topics([spec.name.value])
         else:
             return "created"
+    if found["error_code"] == errors.TopicAuthorizationFailedError.errno:
+        raise errors.TopicAuthorizationFailedError([spec.name.value])
     if found["error_code"]:
         raise BrokerUnavailable(f"Kafka cannot describe topic {spec.name}: {errors.for_code(found['error_code'])}")
     grown = _grow(client, spec, len(found["partitions"]))

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from kafka import errors
-from kafka.net.compat import KafkaNetClient
 
+from roost.adapters.kafka.refusals import refusal
 from roost.contracts.errors import BrokerUnavailable, Permanent, RoostError, SettingsInvalid
 from roost.settings import KafkaSettings
 
 #: How long one request may take before the broker counts as away. Milliseconds.
 REQUEST_MS: Final = 10_000
-
-
-class PlainClient(KafkaNetClient):  # type: ignore[misc]  # the base ships no types
-    """The client's own network part, which asks for no topic to be made.
-
-    kafka-python 3.0.12 accepts `allow_auto_create_topics` and does not hand it on, so that a consumer that came
-    before `roost topics ensure` made its topic with whatever number of partitions the broker likes.
-    """
-
-    def __init__(self, **configs: Any) -> None:
-        """As the base, with the flag where metadata requests look for it."""
-        super().__init__(**configs)
-        self.cluster.config["allow_auto_create_topics"] = False
+#: Logins by name and password. Others need a ticket or a token service that no setting of ours names.
+_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def client_options(settings: KafkaSettings) -> dict[str, object]:
-    """Addresses, security, and a pace of reconnecting that finds a restarted broker within about a second."""
+    """Addresses, security, and a pace of reconnecting that finds a restarted broker within about a second.
+
+    Raises:
+        SettingsInvalid: a login is asked for, and the settings do not say by whom, or how.
+    """
+    _check_login(settings)
     options: dict[str, object] = {
         "bootstrap_servers": [address.strip() for address in settings.bootstrap.split(",")],
         "client_id": "roost",
@@ -48,6 +42,18 @@ def client_options(settings: KafkaSettings) -> dict[str, object]:
     return options | {name: str(path) for name, path in files.items() if path is not None}
 
 
+def _check_login(settings: KafkaSettings) -> None:
+    if not settings.security_protocol.startswith("SASL"):
+        return
+    asked = f"ROOST_KAFKA__SECURITY_PROTOCOL is {settings.security_protocol}"
+    if settings.sasl_mechanism not in _MECHANISMS:
+        raise SettingsInvalid(
+            f"{asked}, and ROOST_KAFKA__SASL_MECHANISM is {settings.sasl_mechanism}: set it to {', '.join(_MECHANISMS)}"
+        )
+    if not settings.sasl_username or settings.sasl_password is None:
+        raise SettingsInvalid(f"{asked}: set ROOST_KAFKA__SASL_USERNAME and ROOST_KAFKA__SASL_PASSWORD, too")
+
+
 def translated(error: Exception, settings: KafkaSettings, doing: str) -> RoostError:
     """What the error means: wait and try again, unless the message or the settings can never do."""
     text = f"{type(error).__name__}: {' '.join(str(error.args[0] if error.args else '').split())[:300]}"
@@ -55,6 +61,9 @@ def translated(error: Exception, settings: KafkaSettings, doing: str) -> RoostEr
         return Permanent(f"Kafka refuses a message for its size ({text}); an event is a small fact")
     if isinstance(error, errors.KafkaConfigurationError):
         return SettingsInvalid(f"a Kafka setting (ROOST_KAFKA__…) cannot be used: {error}")
+    refused = refusal(error, settings)
+    if refused is not None:
+        return refused
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return BrokerUnavailable(f"a topic is missing while {doing} ({text}): run `roost topics ensure`")
     return BrokerUnavailable(f"Kafka at {settings.bootstrap} does not answer while {doing} ({text})")

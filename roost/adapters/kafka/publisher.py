@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from kafka import KafkaProducer, errors
 
-from roost.adapters.kafka.connection import REQUEST_MS, PlainClient, client_options, translated
+from roost.adapters.kafka.connection import REQUEST_MS
+from roost.adapters.kafka.witness import Witness
 from roost.contracts.cloudevents import Event, Message, encode
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
@@ -31,6 +32,7 @@ class KafkaPublisher:
         """Nothing is connected yet."""
         self._settings = settings
         self._lock = threading.Lock()
+        self._witness = Witness(settings)
         # The client ships no types.
         self._producer: Any = None
 
@@ -70,11 +72,11 @@ class KafkaPublisher:
     def _open(self) -> Any:
         with self._lock:
             if self._producer is None:
-                self._producer = KafkaProducer(
-                    **client_options(self._settings),
+                self._witness = Witness(self._settings)
+                self._producer = self._witness.made(
+                    KafkaProducer,
                     acks="all",
                     enable_idempotence=True,
-                    kafka_client=PlainClient,
                     linger_ms=0,
                     max_block_ms=int(_METADATA_SECONDS * 1000),
                     request_timeout_ms=REQUEST_MS,
@@ -90,12 +92,13 @@ class KafkaPublisher:
 
     def _explained(self, error: errors.KafkaError, messages: Sequence[tuple[Topic, Message]]) -> Exception:
         topics = ", ".join(sorted({topic.value for topic, _ in messages}))
-        if isinstance(error, errors.KafkaTimeoutError) and "metadata" in str(error).lower():
+        unknown = isinstance(error, errors.KafkaTimeoutError) and "metadata" in str(error).lower()
+        if unknown and self._witness.refused is None:
             return BrokerUnavailable(
                 f"Kafka at {self._settings.bootstrap} does not know {topics}, or does not answer ({error}): "
                 "run `roost topics ensure`"
             )
-        return translated(error, self._settings, f"publishing to {topics}")
+        return self._witness.translated(error, f"publishing to {topics}")
 
 
 def _close(producer: Any, *, seconds: float) -> None:

@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from kafka import KafkaConsumer, TopicPartition, errors
 
-from roost.adapters.kafka.connection import PlainClient, client_options, translated
+from roost.adapters.kafka.admin import check_topics
 from roost.adapters.kafka.source import delivery_of
+from roost.adapters.kafka.witness import Witness
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
 from roost.ports.event_bus import Delivery
@@ -59,22 +60,23 @@ class KafkaReader:
 
     @contextmanager
     def _consumer(self, topic: Topic) -> Iterator[Any]:
-        consumer = None
+        witness, consumer = Witness(self._settings), None
         try:
-            consumer = KafkaConsumer(
-                **client_options(self._settings),
+            consumer = witness.made(
+                KafkaConsumer,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                kafka_client=PlainClient,
                 fetch_max_wait_ms=100,
             )
             if not consumer.partitions_for_topic(topic.value):
+                # Missing, or not ours to see: the client does not tell them apart.
+                check_topics(self._settings, [topic.value])
                 raise BrokerUnavailable(
                     f"Kafka at {self._settings.bootstrap} has no topic {topic}: run `roost topics ensure`"
                 )
             yield consumer
         except errors.KafkaError as error:
-            raise translated(error, self._settings, f"reading {topic}") from error
+            raise witness.translated(error, f"reading {topic}") from error
         finally:
             if consumer is not None:
                 consumer.close(autocommit=False, timeout_ms=1_000)

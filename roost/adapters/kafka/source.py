@@ -10,7 +10,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, erro
 from kafka.structs import OffsetAndMetadata
 
 from roost.adapters.kafka.admin import check_topics
-from roost.adapters.kafka.connection import PlainClient, client_options, translated
+from roost.adapters.kafka.witness import Witness
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
 from roost.ports.event_bus import Delivery
@@ -60,6 +60,7 @@ class KafkaSource:
         self._topics = tuple(topic.value for topic in topics)
         self._group = group
         self._membership = _Membership()
+        self._witness = Witness(settings)
         self._patience = _FIRST_PATIENCE
         self._idle_since: float | None = None
         #: Since when every poll was empty.
@@ -74,7 +75,7 @@ class KafkaSource:
             self._mind_assignment()
         except errors.KafkaError as error:
             self._discard()
-            raise translated(error, self._settings, "polling") from error
+            raise self._witness.translated(error, "polling") from error
         if batches:
             self._empty_since = None
         elif self._empty_since is None:
@@ -113,7 +114,7 @@ class KafkaSource:
         except errors.CommitFailedError as error:
             raise BrokerUnavailable("the group was rebalanced before the commit; the events come again") from error
         except errors.KafkaError as error:
-            raise translated(error, self._settings, "committing offsets") from error
+            raise self._witness.translated(error, "committing offsets") from error
 
     def give_back(self, deliveries: Sequence[Delivery]) -> None:
         """Poll these again: the position goes back to the first of each partition."""
@@ -141,7 +142,7 @@ class KafkaSource:
         except errors.KafkaError as error:
             # A broker that came back empty leaves us our partitions, and the client asks for their ends in silence.
             self._check()
-            raise translated(error, self._settings, "measuring lag") from error
+            raise self._witness.translated(error, "measuring lag") from error
         self._mind_silence(behind)
         return behind
 
@@ -182,13 +183,13 @@ class KafkaSource:
     def _open(self) -> Any:
         if self._consumer is None:
             check_topics(self._settings, self._topics)
-            self._membership = _Membership()
-            self._consumer = KafkaConsumer(
-                **client_options(self._settings) | {"metadata_max_age_ms": _METADATA_MS},
+            self._membership, self._witness = _Membership(), Witness(self._settings)
+            self._consumer = self._witness.made(
+                KafkaConsumer,
+                metadata_max_age_ms=_METADATA_MS,
                 group_id=self._group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
-                kafka_client=PlainClient,
                 session_timeout_ms=self._settings.session_timeout_ms,
                 heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
                 fetch_max_wait_ms=100,
