@@ -6,7 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from consumers import dead_letters
@@ -16,7 +16,7 @@ from roost.contracts.errors import InvalidEvent, Permanent, Retryable, SettingsI
 from roost.contracts.events import Topic
 from roost.ports.clock import Clock
 from roost.ports.event_bus import Delivery, EventPublisher, EventSource
-from roost.telemetry import metrics
+from roost.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Loop:
 
     def _deal(self, delivery: Delivery) -> None:
         try:
-            result = "new" if self._parts.handler(opened(delivery)) else "duplicate"
+            result = "new" if self._take_in(opened(delivery)) else "duplicate"
             self._breaker.good()
         except SettingsInvalid:
             raise
@@ -101,6 +101,16 @@ class Loop:
             result = "dead_letter"
         metrics.CONSUMED.labels(delivery.topic, result).inc()
         metrics.BREAKER_OPEN.labels(self._parts.topic).set(self._breaker.is_open)
+
+    def _take_in(self, event: Event) -> bool:
+        """Hand over the event, at the place of its own receipt: what follows from it goes on from there."""
+        facts: dict[str, tracing.Attribute] = {"roost.event_id": event.id, "roost.customer": event.subject}
+        name = f"{self._parts.topic} receive"
+        with tracing.span(name, event.traceparent, facts, kind="consumer") as received:
+            new = self._parts.handler(replace(event, traceparent=received.traceparent))
+            if not new:
+                received.drop()
+        return new
 
     def _bury(self, delivery: Delivery, reason: str) -> None:
         letter = dead_letters.wrap(delivery, reason, at=self._parts.clock.now())

@@ -42,7 +42,7 @@ def ready_handler(rollouts: RolloutLedger, customers: OnboardingLedger, place: P
     def handle(event: Event) -> bool:
         if not isinstance(event.data, ModelReady):
             raise InvalidEvent(f"{event.type} announces no model")
-        rollout = received(event.data, place, clock)
+        rollout = received(event.data, place, clock).model_copy(update={"traceparent": event.traceparent})
         _still_a_customer(customers, event.data.customer)
         told = transition_event(rollout, Transition.first(rollout), source=_SOURCE, traceparent=event.traceparent)
         new = rollouts.receive(rollout, event_id=identity(event), events=[told])
@@ -60,7 +60,7 @@ def command_handler(ledger: CommandLedger, clock: Clock) -> Handler:
     def handle(event: Event) -> bool:
         if not isinstance(event.data, DeployCommand):
             raise InvalidEvent(f"{event.type} commands nothing")
-        new = ledger.submit(event.id, event.data, at=clock.now())
+        new = ledger.submit(event.id, event.data, at=clock.now(), traceparent=event.traceparent)
         if new:
             facts = {"action": "command", "command": event.data.command.value, "actor": event.data.actor}
             log.info("%s asks to %s: %s", event.data.actor, event.data.command, event.data.reason, extra=facts)

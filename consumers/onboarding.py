@@ -17,6 +17,7 @@ from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
 from roost.contracts.links import run_note
+from roost.contracts.trace_context import within
 from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
 from roost.ports.ledger import (
@@ -28,8 +29,8 @@ from roost.ports.ledger import (
     RolloutQuery,
     Wakeups,
 )
-from roost.ports.workflow import Workflow
-from roost.telemetry import metrics
+from roost.ports.workflow import TRACE_CONF, Workflow
+from roost.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,8 @@ class Worker:
             row.stage, self._train
         )
         try:
-            after = deal(row)
+            with tracing.bound(row.traceparent):
+                after = deal(row)
         except Retryable as error:
             after = self._later(row, str(error))
         except (Permanent, Conflict) as error:
@@ -104,7 +106,9 @@ class Worker:
         self.ledger.set_onboarding(after)
 
     def _train(self, row: Onboarding) -> Onboarding:
-        conf = {"customer_id": row.customer, "model": row.model, "reason": "signup"}
+        conf: dict[str, object] = {"customer_id": row.customer, "model": row.model, "reason": "signup"}
+        if tracing.on() and (place := training_place(row)):
+            conf[TRACE_CONF] = place
         note = run_note(f"{row.name or row.customer} signed up.", self.console_url, row.airflow_run_id)
         run = self.workflow.start(TRAIN_DAG, row.airflow_run_id, conf, note=note)
         metrics.RUNS_STARTED.labels("started" if run.state == "queued" else "exists").inc()
@@ -119,9 +123,10 @@ class Worker:
         if run is None:
             return self._vanished(row)
         if run.state == "success":
-            return self._trained(row)
+            return self._trained(row, run.ended_at)
         if run.state == "failed":
-            return self._failed(row, training_failures.cause(self.workflow, run.run_id), {"url": run.url})
+            why = training_failures.cause(self.workflow, run.run_id)
+            return self._failed(row, why, {"url": run.url})
         return self._look_again(row)
 
     def _look_again(self, row: Onboarding) -> Onboarding:
@@ -134,7 +139,8 @@ class Worker:
             return self._trained(row)
         return self._failed(row, "Airflow has no such run any more: somebody deleted it", {})
 
-    def _trained(self, row: Onboarding) -> Onboarding:
+    def _trained(self, row: Onboarding, ended: datetime | None = None) -> Onboarding:
+        self._tell_run(row, ended)
         metrics.RUNS_ENDED.labels("success").inc()
         facts = {"action": "trained", "customer": row.customer, "model": row.model}
         log.info("%s: run %s succeeded", row.customer, row.airflow_run_id, extra=facts)
@@ -142,13 +148,14 @@ class Worker:
 
     def _failed(self, row: Onboarding, why: str, where: Mapping[str, object]) -> Onboarding:
         why = keepable(why)
+        self._tell_run(row, None, why)
         metrics.RUNS_ENDED.labels("failed").inc()
         log.error("%s: run %s failed: %s", row.customer, row.airflow_run_id, why, extra={"action": "training_failed"})
         told = training_failures.report(
             row.customer, row.airflow_run_id, why, at=self.clock.now(), model=row.model, **where
         )
         # First the report: after a crash in between, both are written again, and the report is still one.
-        self.ledger.add_events([told])
+        self.ledger.add_events([replace(told, traceparent=row.traceparent)])
         return replace(row, stage=OnboardingStage.FAILED, error=why, attempts=0, next_attempt_at=None)
 
     def _retire(self, row: Onboarding) -> Onboarding:
@@ -196,4 +203,30 @@ class Worker:
                 reason=reason,
                 facts={"model": row.model, "run_id": row.airflow_run_id, "attempts": row.attempts},
             ),
+            traceparent=row.traceparent,
         )
+
+    def _tell_run(self, row: Onboarding, ended: datetime | None, error: str | None = None) -> None:
+        """The span of the whole run: the engine's tasks named it as their parent before it was over."""
+        place, now = training_place(row), self.clock.now()
+        if row.traceparent is None or place is None:
+            return
+        facts: dict[str, tracing.Attribute] = {"roost.customer": row.customer, "roost.run_id": row.airflow_run_id}
+        tracing.write(
+            tracing.Finished(
+                name=TRAIN_DAG,
+                traceparent=place,
+                parent=row.traceparent,
+                began=row.signed_up_at,
+                ended=min(ended or now, now),
+                attributes=facts,
+                error=error,
+            )
+        )
+
+
+def training_place(row: Onboarding) -> str | None:
+    """Where in the signup's trace its training run stands; None of a run that somebody else started."""
+    if row.airflow_run_id != run_id("signup", row.customer, row.event_id):
+        return None
+    return within(row.traceparent, row.airflow_run_id)

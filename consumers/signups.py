@@ -39,7 +39,8 @@ def _sign_up(ledger: OnboardingLedger, event: Event, payload: CustomerSignedUp, 
     key = identity(event)
     # A producer's clock may be ahead of ours; nobody signed up in the future.
     at = min(event.time, clock.now())
-    new = ledger.sign_up(key, payload, at=at, run_id=run_id("signup", payload.customer, key))
+    run = run_id("signup", payload.customer, key)
+    new = ledger.sign_up(key, payload, at=at, run_id=run, traceparent=event.traceparent)
     if new:
         facts = {"action": "sign_up", "customer": payload.customer, "model": payload.model}
         log.info("%s signed up", payload.customer, extra=facts)

@@ -9,13 +9,14 @@ from typing import Final
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import MODEL_READY, ModelReady
 from roost.ports.event_bus import EventPublisher
+from roost.telemetry import tracing
 from training.staging import Staged
 
 #: Namespace of the event ids that training derives.
 _EVENTS: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://roost.invalid/events/models.ready")
 
 
-def ready_event(staged: Staged, *, at: datetime, wave_id: str | None = None) -> Event:
+def ready_event(staged: Staged, *, at: datetime, wave_id: str | None = None, traceparent: str | None = None) -> Event:
     """The event of one staged artifact. Its id follows from the run, so that publishing again is a duplicate."""
     manifest = staged.manifest
     run = manifest.run
@@ -39,11 +40,15 @@ def ready_event(staged: Staged, *, at: datetime, wave_id: str | None = None) -> 
             cohort=run.cohort,
             wave_id=wave_id,
         ),
+        traceparent=traceparent,
     )
 
 
 def publish(publisher: EventPublisher, staged: Staged, *, at: datetime, wave_id: str | None = None) -> Event:
-    """Publish and wait for the acknowledgement. Raises `BrokerUnavailable`: publish again."""
-    event = ready_event(staged, at=at, wave_id=wave_id)
-    publisher.publish(event)
+    """Publish and wait for the acknowledgement; the caller's place in a trace goes with it.
+
+    Raises `BrokerUnavailable`: publish again.
+    """
+    with tracing.publishing([ready_event(staged, at=at, wave_id=wave_id, traceparent=tracing.here())]) as [event]:
+        publisher.publish(event)
     return event

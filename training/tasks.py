@@ -13,7 +13,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -26,7 +27,9 @@ from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, RunId, check
 from roost.contracts.links import rollouts_of_run
 from roost.contracts.manifest import Frozen
 from roost.ports.clock import SystemClock
-from roost.process import EXIT_PERMANENT
+from roost.process import EXIT_PERMANENT, traced
+from roost.settings import Settings
+from roost.telemetry import tracing
 from training import publishing
 from training.examples import Window
 from training.retirement import delete_models, still_served
@@ -51,6 +54,8 @@ class Order(Frozen):
     reason: str = ""
     wave_id: str | None = None
     data_window: str | None = None
+    #: The trace that the run belongs to, if any; see `roost.ports.workflow.TRACE_CONF`.
+    traceparent: str | None = None
 
 
 class WaveParams(Frozen):
@@ -84,9 +89,14 @@ def prepare(params: Mapping[str, object], airflow_run_id: str) -> dict[str, obje
         raise Permanent(f"Param {where} is {first['input']!r}: {first['msg']}") from error
     if order.data_window is not None:
         Window.parsed(order.data_window)
-    open_trainer(roost_settings.load())
+    settings = roost_settings.load()
+    open_trainer(settings)
+    with _traced(settings, "training prepare", order) as place:
+        # A run that nobody's event asked for begins a trace of its own, here, and the next tasks go on in it.
+        order = order.model_copy(update={"traceparent": order.traceparent or place})
     log.info("run %s trains %s.%s: %s", order.run_id, order.customer_id, order.model, order.reason or "no reason given")
-    return order.model_dump()
+    # A task of before, which may still come after this one, knows no trace.
+    return order.model_dump(exclude=None if order.traceparent else {"traceparent"})
 
 
 def train(order: Mapping[str, object]) -> dict[str, object]:
@@ -102,6 +112,7 @@ def train(order: Mapping[str, object]) -> dict[str, object]:
     search = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
     # A file, not a pipe: a model's own code may print as much as it likes, and nobody reads it before the end.
     with (
+        _traced(roost_settings.load(), "training run", asked),
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as printed,
         subprocess.Popen(
             command,
@@ -150,12 +161,21 @@ def publish(order: Mapping[str, object], facts: Mapping[str, object]) -> dict[st
         raise NotFound(f"run {run_id} of {asked.customer_id} has staged nothing complete")
     publisher = open_publisher(settings)
     try:
-        event = publishing.publish(publisher, found, at=SystemClock().now(), wave_id=asked.wave_id)
+        with _traced(settings, "training publish", asked):
+            event = publishing.publish(publisher, found, at=SystemClock().now(), wave_id=asked.wave_id)
     finally:
         publisher.close()
     page = rollouts_of_run(settings.console.url, run_id)
     log.info("published %s; its rollout: %s", event.id, page)
     return {"event_id": event.id, "rollout_page": page, "digest": found.manifest.digest, "scope": facts.get("scope")}
+
+
+@contextmanager
+def _traced(settings: Settings, name: str, order: Order) -> Iterator[str | None]:
+    """A span of one task, handed over before the task ends: its process may not outlive it."""
+    facts: dict[str, tracing.Attribute] = {"roost.customer": order.customer_id, "roost.run_id": order.run_id}
+    with traced("training", settings), tracing.span(name, order.traceparent, facts) as it:
+        yield it.traceparent
 
 
 def due_runs(params: Mapping[str, object]) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from roost.contracts.errors import Conflict, Permanent, WorkflowUnavailable
-from roost.ports.workflow import FAILURE_KEY, TaskFailure, WorkflowRun
+from roost.ports.workflow import FAILURE_KEY, TaskFailure, WorkflowRun, same_conf
 from roost.settings import AirflowSettings
 
 #: Triggering loads the serialised DAG; seconds are normal on a busy machine.
@@ -110,7 +110,7 @@ class AirflowWorkflow:
         found = self.run(dag, run_id)
         if found is None:
             raise WorkflowUnavailable(f"Airflow reports a conflict and has no run {run_id}: {_said(refusal)}")
-        if dict(found.conf) != dict(conf):
+        if not same_conf(found.conf, conf):
             raise Conflict(f"run {run_id} of {dag} exists with another conf: {dict(found.conf)}")
         return found
 

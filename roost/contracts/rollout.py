@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from roost.contracts.ids import CustomerId, Digest, ModelId, PoolId, RunId, served_name
 from roost.contracts.manifest import Frozen
+from roost.contracts.trace_context import within
 from roost.contracts.verdict import Verdict
 
 
@@ -102,6 +103,11 @@ class Rollout(Frozen):
     def name(self) -> str:
         """Served name."""
         return served_name(self.customer, self.model)
+
+    @property
+    def place(self) -> str | None:
+        """Where in its trace belongs what is done for it in the phase it is in; None where it has no trace."""
+        return within(self.traceparent, f"{self.id}/{self.revision}")
 
     @property
     def terminal(self) -> bool:

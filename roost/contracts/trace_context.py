@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +17,8 @@ _FORM: Final = re.compile(
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
 _SAMPLED: Final = 0x01
+#: Places that one object's metadata carries: an object store allows 8 KiB of them, and one takes 73 bytes.
+MOST_PACKED: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,3 +62,14 @@ def within(traceparent: str | None, key: str) -> str | None:
         return None
     span_id = hashlib.sha256(f"{found.trace_id}/{key}".encode()).hexdigest()[:16]
     return TraceContext(trace_id=found.trace_id, span_id=span_id, sampled=found.sampled).traceparent
+
+
+def packed(places: Mapping[str, str]) -> str:
+    """Places by rollout id as one text, the first `MOST_PACKED` of them."""
+    return " ".join(f"{key}={place}" for key, place in list(places.items())[:MOST_PACKED])
+
+
+def unpacked(text: str) -> dict[str, str]:
+    """What `packed` packed. What is no place is left out."""
+    pairs = (word.partition("=") for word in text.split())
+    return {key: place for key, _, place in pairs if TraceContext.parsed(place)}

@@ -9,6 +9,8 @@ from typing import Final, Protocol
 
 #: Under this name a task leaves the sentence that says why it failed, where the engine keeps its results.
 FAILURE_KEY: Final = "failure"
+#: Of a run's conf: the traceparent that its tasks go on from. It says nothing about what the run does.
+TRACE_CONF: Final = "traceparent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +36,16 @@ class TaskFailure:
     reason: str
 
 
+def same_conf(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether two confs ask for the same run: its trace apart, since a retry may know of one, or of none."""
+    return {**one, TRACE_CONF: None} == {**other, TRACE_CONF: None}
+
+
 class Workflow(Protocol):
     """Starts and looks up runs. Every method raises `WorkflowUnavailable` when the engine is down or not ready yet."""
 
     def start(self, dag: str, run_id: str, conf: Mapping[str, object], *, note: str) -> WorkflowRun:
-        """Start a run; one that exists with the same id and conf is returned as it is.
+        """Start a run; one that exists with the same id and conf is returned as it is (see `same_conf`).
 
         Raises:
             Permanent: the engine refuses the conf for good.

@@ -138,7 +138,12 @@ def bound(traceparent: str | None) -> Iterator[None]:
 
 @contextmanager
 def span(
-    name: str, parent: str | None, *, kind: Kind = "internal", links: Sequence[str] = (), **attributes: Attribute
+    name: str,
+    parent: str | None,
+    attributes: Mapping[str, Attribute] | None = None,
+    *,
+    kind: Kind = "internal",
+    links: Sequence[str] = (),
 ) -> Iterator[Span]:
     """A span around the body. What the body raises is noted, and goes on."""
     backend = _STATE.backend
@@ -146,7 +151,7 @@ def span(
         with bound(parent):
             yield Span(parent)
         return
-    live = backend.begin(Begun(name=name, parent=parent, kind=kind, links=links, attributes=attributes))
+    live = backend.begin(Begun(name=name, parent=parent, kind=kind, links=links, attributes=attributes or {}))
     found = Span(live.traceparent, live)
     with bound(live.traceparent):
         try:

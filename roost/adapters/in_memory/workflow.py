@@ -9,7 +9,7 @@ from datetime import datetime
 
 from roost.contracts.errors import Conflict, Permanent, WorkflowUnavailable
 from roost.ports.clock import Clock, SystemClock
-from roost.ports.workflow import TaskFailure, WorkflowRun
+from roost.ports.workflow import TaskFailure, WorkflowRun, same_conf
 
 
 class InMemoryWorkflow:
@@ -36,7 +36,7 @@ class InMemoryWorkflow:
                 url = f"memory://{dag}/{run_id}"
                 found = self.runs[(dag, run_id)] = WorkflowRun(run_id=run_id, state="queued", conf=dict(conf), url=url)
                 self.notes[(dag, run_id)] = note
-            if dict(found.conf) != dict(conf):
+            if not same_conf(found.conf, conf):
                 raise Conflict(f"run {run_id} of {dag} exists with another conf: {dict(found.conf)}")
             return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roost.contracts.trace_context import TraceContext, trace_id, within
+from roost.contracts.trace_context import MOST_PACKED, TraceContext, packed, trace_id, unpacked, within
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -49,3 +49,12 @@ def test_a_named_place_is_in_the_same_trace_and_the_same_for_everybody() -> None
     assert there.span_id != SPAN
     assert within(f"00-{TRACE}-{'a' * 16}-01", "rollout/2") == there.traceparent
     assert within(here, "rollout/3") != there.traceparent
+
+
+def test_places_are_packed_into_one_text_as_many_as_an_object_carries() -> None:
+    places = {f"{number:016x}": f"00-{TRACE}-{number:016x}-01" for number in range(1, MOST_PACKED + 5)}
+    text = packed(places)
+    assert unpacked(text) == dict(list(places.items())[:MOST_PACKED])
+    assert len(text) < 5000
+    assert unpacked("one=two garbage " + text) == unpacked(text)
+    assert unpacked("") == {}
