@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from bench.bystander import Bystander
 from bench.figures import grid, percentile
 from bench.machine import machine
 from bench.report import Report
@@ -34,38 +34,6 @@ _PAUSE: Final = 0.005
 _QUIET_SECONDS: Final = 3.0
 _TARGET: Final = 1.5
 _BUILD_SECONDS: Final = 240
-
-
-class _Asker:
-    """Asks the untouched model every few milliseconds, in a thread of its own."""
-
-    def __init__(self, node: RunningNode) -> None:
-        self._node = node
-        self._stop = threading.Event()
-        #: When each answer came (monotonic) and how long it took. Seconds.
-        self.answers: list[tuple[float, float]] = []
-        self.failed = 0
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def between(self, began: float, ended: float) -> list[float]:
-        """Seconds of the answers that came in between."""
-        return [seconds for at, seconds in self.answers if began <= at < ended]
-
-    def stop(self) -> None:
-        """Ask no more."""
-        self._stop.set()
-        self._thread.join(30)
-
-    def _run(self) -> None:
-        while not self._stop.wait(_PAUSE):
-            began = time.perf_counter()
-            try:
-                if self._node.answer(_ASKED) != 1.0:
-                    self.failed += 1
-            except Exception:  # noqa: BLE001 (whatever it is: the caller got no answer, and that is what is counted)
-                self.failed += 1
-            self.answers.append((time.monotonic(), time.perf_counter() - began))
 
 
 def run(*, rounds: int = 5, loads: int = 8) -> Report:
@@ -116,8 +84,7 @@ def _measured(
     quiet: list[float] = []
     loading: list[float] = []
     seconds: list[float] = []
-    asker = _Asker(node)
-    try:
+    with Bystander(ask=lambda: node.answer(_ASKED) == 1.0, pause=_PAUSE) as asker:
         time.sleep(1)
         for turn in names:
             began = time.monotonic()
@@ -129,8 +96,6 @@ def _measured(
             quiet += asker.between(began, loads_began)
             loading += asker.between(loads_began, ended)
             seconds.append(ended - loads_began)
-    finally:
-        asker.stop()
     return quiet, loading, seconds, asker.failed
 
 
