@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import binaries, control_plane, network
+from tests.cluster import binaries, control_plane, network, nodes
 from tests.cluster.control_plane import Cluster
+from tests.cluster.nodes import Node
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,4 +41,11 @@ def cluster(cluster_directory: Path, pytestconfig: pytest.Config) -> Iterator[Cl
     with capture.global_and_fixture_disabled():
         programs = binaries.ensure()
     with network.entered(cluster_directory), control_plane.started(programs, cluster_directory) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def node(cluster: Cluster) -> Iterator[Node]:
+    """A node on which pods run."""
+    with nodes.joined(cluster) as found:
         yield found

@@ -22,6 +22,8 @@ from tests.cluster.processes import running, tail, until
 
 _API_PORT: Final = 443
 _URL: Final = f"https://{network.API_ADDRESS}:{_API_PORT}"
+#: The one node.
+NODE: Final = "node-1"
 _ISSUER: Final = "https://kubernetes.default.svc"
 _START_SECONDS: Final = 120.0
 
@@ -32,6 +34,8 @@ class Cluster:
 
     directory: Path
     admin_token: str
+    #: Of the pod agent: ``node`` and ``scheduler``.
+    agent_tokens: dict[str, str]
     #: The administrator's.
     kubeconfig: Path
     url: str = _URL
@@ -87,8 +91,17 @@ class Cluster:
 def started(binaries: Path, directory: Path) -> Iterator[Cluster]:
     """A control plane of its own in the network that the caller is in; everything is ended with it."""
     pki.write(directory, (network.API_ADDRESS, network.HOST, "127.0.0.1"))
-    cluster = Cluster(directory=directory, admin_token=secrets.token_hex(16), kubeconfig=directory / "admin.kubeconfig")
-    (directory / "tokens.csv").write_text(f"{cluster.admin_token},admin,admin,system:masters\n")
+    cluster = Cluster(
+        directory=directory,
+        admin_token=secrets.token_hex(16),
+        agent_tokens={name: secrets.token_hex(16) for name in ("node", "scheduler")},
+        kubeconfig=directory / "admin.kubeconfig",
+    )
+    (directory / "tokens.csv").write_text(
+        f"{cluster.admin_token},admin,admin,system:masters\n"
+        f"{cluster.agent_tokens['node']},system:node:{NODE},node,system:nodes\n"
+        f"{cluster.agent_tokens['scheduler']},system:kube-scheduler,scheduler\n"
+    )
     write_kubeconfig(cluster.kubeconfig, cluster.ca_file, cluster.admin_token, "default")
     with ExitStack() as stack:
         stack.enter_context(running("etcd", _etcd(directory), directory))
