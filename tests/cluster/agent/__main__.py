@@ -71,8 +71,8 @@ async def _beat(api: Api) -> None:
 
 
 async def _bind(api: Api) -> None:
-    """Every pod to the one node, whatever it asks for."""
-    async for kind, pod in api.watch("/api/v1/pods", "spec.nodeName="):
+    """Every pod to the one node, whatever it asks for, but those that name another scheduler: tests speak for them."""
+    async for kind, pod in api.watch("/api/v1/pods", "spec.nodeName=,spec.schedulerName=default-scheduler"):
         metadata = pod["metadata"]
         if kind == "DELETED" or metadata.get("deletionTimestamp") or pod["spec"].get("nodeName"):
             continue
