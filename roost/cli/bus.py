@@ -15,6 +15,7 @@ from roost.contracts.events import Topic
 
 if TYPE_CHECKING:
     from consumers.dead_letters import DeadLetter
+    from roost.adapters.kafka import AclReport
 
 PANEL = "Events"
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     topics = typer.Typer(help="The topics on the event bus.", no_args_is_help=True)
     topics.callback()(_group)
     topics.command("ensure")(ensure_topics)
+    topics.command("rights")(show_rights)
     app.add_typer(topics, name="topics", rich_help_panel=PANEL)
     letters = typer.Typer(help="Messages that could not be handled, with the reason.", no_args_is_help=True)
     letters.command("list")(list_letters)
@@ -37,18 +39,61 @@ def _group() -> None:
     """The topics on the event bus."""
 
 
-def ensure_topics(as_json: Json = False) -> None:
+def ensure_topics(
+    acls: Annotated[bool, typer.Option("--acls", help="Also give every account its rights.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")] = False,
+    as_json: Json = False,
+) -> None:
     """Make every topic with its partitions and retention; what is as it should be is left alone."""
-    from roost.adapters.kafka import open_admin
+    from roost.adapters.kafka import ensure_acls, open_admin
+    from roost.adapters.kafka.described import planned
     from roost.ports.event_bus import topics
 
     kafka = settings.load().kafka
-    done = open_admin(kafka).ensure(topics(partitions=kafka.partitions, replication=kafka.replication))
+    # Rights first: with them the account of the set-up may make the topics.
+    report = ensure_acls(kafka, dry_run=dry_run) if acls else None
+    wanted = topics(partitions=kafka.partitions, replication=kafka.replication)
+    done = planned(kafka, wanted) if dry_run else open_admin(kafka).ensure(wanted)
     if as_json:
-        print(json.dumps(done))
+        print(json.dumps({"topics": done, "acls": _acls_document(report)} if report else done))
         return
     for name, result in done.items():
-        print(f"{name:<16} {result}")
+        print(f"{name:<16} {f'would be {result}' if dry_run and result != 'unchanged' else result}")
+    if report:
+        _print_acls(report, dry_run=dry_run)
+
+
+def _acls_document(report: AclReport) -> dict[str, list[str]]:
+    return {
+        field: [str(entry) for entry in getattr(report, field)] for field in ("created", "kept", "surplus", "others")
+    }
+
+
+def _print_acls(report: AclReport, *, dry_run: bool) -> None:
+    said = "would be created" if dry_run else "created"
+    print(f"ACLs: {len(report.created)} {said}, {len(report.kept)} there already")
+    for entry in report.created:
+        print(f"  {said}: {entry}")
+    for entry in report.surplus:
+        print(f"  surplus: {entry}. Its process does not need it: kafka-acls --remove")
+    for entry in report.others:
+        print(f"  of others: {entry}")
+
+
+def show_rights(as_json: Json = False) -> None:
+    """What each account may do on the event bus, with its name in Kafka. Asks no broker."""
+    from roost.adapters.kafka import principal
+    from roost.contracts.event_rights import DUTIES
+
+    kafka = settings.load().kafka
+    rows = [(account, principal(kafka, account), right) for account, duty in DUTIES.items() for right in duty.rights()]
+    if as_json:
+        print(
+            json.dumps([{"account": one, "principal": who, "right": str(right)} for one, who, right in rows], indent=1)
+        )
+        return
+    for _, who, right in rows:
+        print(f"{who} may {right}")
 
 
 def list_letters(

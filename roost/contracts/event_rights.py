@@ -63,6 +63,11 @@ class Operation(StrEnum):
     ALTER_CONFIGS = "alter_configs"
 
 
+def said(operation: str) -> str:
+    """An operation in a sentence."""
+    return operation.replace("_configs", " the configs of")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
     """One thing that an account may do."""
@@ -73,7 +78,7 @@ class Right:
     operation: Operation
 
     def __str__(self) -> str:
-        return f"{self.operation.value.replace('_', ' ')} {self.resource} {self.name}".rstrip()
+        return f"{said(self.operation)} {self.resource} {self.name}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from roost.adapters.kafka.acls import AclReport, ensure_acls, principal
 from roost.adapters.kafka.admin import KafkaTopics
 from roost.adapters.kafka.publisher import KafkaPublisher
 from roost.adapters.kafka.reader import KafkaReader
@@ -12,14 +13,17 @@ from roost.contracts.events import Topic
 from roost.settings import KafkaSettings
 
 __all__ = [
+    "AclReport",
     "KafkaPublisher",
     "KafkaReader",
     "KafkaSource",
     "KafkaTopics",
+    "ensure_acls",
     "open_admin",
     "open_publisher",
     "open_reader",
     "open_source",
+    "principal",
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
 from roost.adapters.kafka.admin import admin_client
@@ -13,9 +14,12 @@ from roost.settings import KafkaSettings
 
 
 def described(settings: KafkaSettings, names: Sequence[Topic]) -> Mapping[str, TopicSpec]:
-    """Those of the topics that are there, by name, as they are. Raises `BrokerUnavailable`."""
+    """Those of the topics that are there, by name, as they are. Raises `BrokerUnavailable`, or its `BrokerRefused`."""
     with admin_client(settings) as client:
         found = client.describe_topics([name.value for name in names])
+        hidden = [one["name"] for one in found if one["error_code"] == errors.TopicAuthorizationFailedError.errno]
+        if hidden:
+            raise errors.TopicAuthorizationFailedError(hidden)
         there = {one["name"]: one["partitions"] for one in found if not one["error_code"]}
         asked = [ConfigResource(ConfigResourceType.TOPIC, name, None) for name in there]
         configs = client.describe_configs(asked, config_filter="all")["topic"] if asked else {}
@@ -29,3 +33,16 @@ def described(settings: KafkaSettings, names: Sequence[Topic]) -> Mapping[str, T
         )
         for name, partitions in there.items()
     }
+
+
+def planned(settings: KafkaSettings, topics: Sequence[TopicSpec]) -> dict[str, str]:
+    """What `KafkaTopics.ensure` would do, as it would say it. Raises `BrokerUnavailable`."""
+    there = described(settings, [spec.name for spec in topics])
+    return {spec.name.value: _planned(spec, there.get(spec.name.value)) for spec in topics}
+
+
+def _planned(spec: TopicSpec, found: TopicSpec | None) -> str:
+    if found is None:
+        return "created"
+    same = (found.partitions, found.retention_ms) == (spec.partitions, spec.retention_ms)
+    return "unchanged" if same else "changed"
