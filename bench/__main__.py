@@ -24,6 +24,7 @@ run. Machines are noisy: close other programs, and compare rows of one table wit
   python -m bench B1 -n 3 --no-baseline     a quick look
   python -m bench --list          what there is, and its minutes
 """
+_CHURN = (100, 1_000, 3_000)
 _console = Console(width=140 if not sys.stdout.isatty() else None)
 
 
@@ -36,6 +37,7 @@ def main(  # noqa: PLR0913, PLR0917 (Typer reads the options from the arguments)
     signups: Annotated[int, typer.Option(min=1, max=5, help="Signups of B10.")] = 3,
     every_ms: Annotated[float, typer.Option(min=1, help="B1: milliseconds between two questions to a node.")] = 5,
     baseline: Annotated[bool, typer.Option(help="B1: measure config-file polling too.")] = True,
+    churn: Annotated[list[int] | None, typer.Option(min=1, help="B11: models; repeat it for more numbers.")] = None,
     artifacts: Annotated[Path | None, typer.Option(help="B1: keep the two trained models here, or take them.")] = None,
     show_list: Annotated[bool, typer.Option("--list", help="Show the benchmarks and end.")] = False,
 ) -> None:
@@ -55,6 +57,7 @@ def main(  # noqa: PLR0913, PLR0917 (Typer reads the options from the arguments)
         signups=signups,
         every=every_ms / 1000,
         baseline=baseline,
+        churn=tuple(churn or _CHURN),
         artifacts=artifacts,
         say=lambda sentence: print(f"  {sentence}", file=sys.stderr, flush=True),
     )

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
 import psutil
 
 from bench import bare, variants
 from bench.bare import BareServer
+from bench.bystander import Bystander
 from bench.figures import Grid, percentile
 from bench.machine import machine
 from bench.options import Options
@@ -27,7 +26,6 @@ from roost.adapters.tf_serving import LoadState, ModelServerClient
 from roost.contracts.errors import RoostError
 from serving.node.model_config import ModelEntry, render
 
-SIZES: Final = (100, 1_000, 3_000)
 #: A published report: one server took 600 models, and failed with 1,000.
 PUBLISHED_LIMIT: Final = 600
 BYSTANDER: Final = "bystander.default"
@@ -49,6 +47,9 @@ class Cycle:
     #: Predictions that failed, or that another model's version answered.
     wrong: int
     unload_seconds: float
+    #: Processor time of the server meanwhile, answers to the bystander and to who watches included.
+    load_processor: float
+    unload_processor: float
     #: Resident bytes of the server before, with all models, and after.
     before: int
     loaded: int
@@ -58,50 +59,15 @@ class Cycle:
     bystander_failed: int
 
 
-@dataclass(slots=True, kw_only=True)
-class Bystander:
-    """Asks one untouched model fifty times a second until it is left."""
-
-    target: str
-    variant: Variant
-    times: list[float] = field(default_factory=list)
-    failed: int = 0
-    _over: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._ask, name="bystander")
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _ask(self) -> None:
-        client = ModelServerClient(self.target)
-        while not self._over.wait(_BETWEEN_QUESTIONS):
-            begun = time.perf_counter()
-            try:
-                client.predict(
-                    BYSTANDER, self.variant.question, version=1, signature="serving_default", deadline=_DEADLINE
-                )
-            except RoostError:
-                self.failed += 1
-            self.times.append((time.perf_counter() - begun) * 1000)
-        client.close()
-
-
 def run(options: Options) -> list[Report]:
     """Measure the curve."""
     facts = machine()
     with tempfile.TemporaryDirectory(prefix="roost-artifact-", dir="/tmp") as directory:
         options.say("training a model in a process of its own")
         variant = variants.make(options.artifacts or Path(directory))[0]
-        with _server(variant, max(SIZES)) as server:
+        with _server(variant, max(options.churn)) as server:
             alone = _quiet(server, variant)
-            cycles = [_cycle(server, variant, size, options.say) for size in SIZES for _ in range(CYCLES)]
+            cycles = [_cycle(server, variant, size, options.say) for size in options.churn for _ in range(CYCLES)]
     return [_report(facts, alone, cycles)]
 
 
@@ -133,26 +99,46 @@ def _names(models: int) -> list[str]:
 
 
 def _quiet(server: BareServer, variant: Variant) -> Sequence[float]:
-    with Bystander(target=server.target, variant=variant) as bystander:
+    with _bystander(server, variant) as bystander:
         time.sleep(10)
-    return bystander.times
+    return _milliseconds(bystander)
+
+
+@contextmanager
+def _bystander(server: BareServer, variant: Variant) -> Iterator[Bystander]:
+    """Fifty questions a second at most, by gRPC, to the one model that is not touched."""
+
+    def ask() -> bool:
+        client.predict(BYSTANDER, variant.question, version=1, signature="serving_default", deadline=_DEADLINE)
+        return True
+
+    client = ModelServerClient(server.target)
+    try:
+        with Bystander(ask=ask, pause=_BETWEEN_QUESTIONS) as bystander:
+            yield bystander
+    finally:
+        client.close()
+
+
+def _milliseconds(bystander: Bystander) -> Sequence[float]:
+    return [seconds * 1000 for seconds in bystander.seconds]
 
 
 def _cycle(server: BareServer, variant: Variant, models: int, say: Callable[[str], None]) -> Cycle:
     process, names = psutil.Process(server.pid), _names(models)
     before = process.memory_info().rss
-    with Bystander(target=server.target, variant=variant) as bystander:
-        begun = time.perf_counter()
+    with _bystander(server, variant) as bystander:
+        begun, used = time.perf_counter(), _used(process)
         _reload(server, [BYSTANDER, *names])
-        load_seconds = time.perf_counter() - begun
+        load_seconds, load_processor = time.perf_counter() - begun, _used(process) - used
         lost = sum(_state(server, name) is not LoadState.AVAILABLE for name in names)
         wrong = sum(not _answers(server, variant, name) for name in names)
         loaded = process.memory_info().rss
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), _used(process)
         _reload(server, [BYSTANDER])
         while any(_state(server, name) is not LoadState.END for name in reversed(names)):
             time.sleep(0.05)
-        unload_seconds = time.perf_counter() - begun
+        unload_seconds, unload_processor = time.perf_counter() - begun, _used(process) - used
     time.sleep(_REST)
     after = process.memory_info().rss
     say(f"{models} models: loaded in {load_seconds:.1f} s, unloaded in {unload_seconds:.1f} s, {lost + wrong} lost")
@@ -162,12 +148,19 @@ def _cycle(server: BareServer, variant: Variant, models: int, say: Callable[[str
         lost=lost,
         wrong=wrong,
         unload_seconds=unload_seconds,
+        load_processor=load_processor,
+        unload_processor=unload_processor,
         before=before,
         loaded=loaded,
         after=after,
-        bystander_ms=bystander.times,
+        bystander_ms=_milliseconds(bystander),
         bystander_failed=bystander.failed,
     )
+
+
+def _used(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
 
 
 def _reload(server: BareServer, names: Sequence[str]) -> None:
@@ -198,7 +191,11 @@ def _report(facts: dict[str, str | int | float], alone: Sequence[float], cycles:
     return Report(
         program="B11",
         machine=facts,
-        sizes={"models": ", ".join(map(str, SIZES)), "cycles of each": CYCLES, "load threads": 4},
+        sizes={
+            "models": ", ".join(str(cycle.models) for cycle in cycles[::CYCLES]),
+            "cycles of each": CYCLES,
+            "load threads": 4,
+        },
         grids=[_curve(cycles), _neighbour(alone, cycles)],
         targets=[
             (f"no model lost of up to {most:,}", f"{lost} lost", lost == 0),
@@ -215,9 +212,11 @@ def _curve(cycles: Sequence[Cycle]) -> Grid:
         (
             f"{cycle.models:,}",
             cycle.load_seconds,
+            cycle.load_processor,
             cycle.load_seconds / cycle.models * 1000,
             (cycle.loaded - cycle.before) / cycle.models / mib,
             cycle.unload_seconds,
+            cycle.unload_processor,
             cycle.before / mib,
             cycle.loaded / mib,
             cycle.after / mib,
@@ -227,10 +226,14 @@ def _curve(cycles: Sequence[Cycle]) -> Grid:
     )
     return Grid(
         title="B11: churn in one model server",
-        columns=("models", "load s", "ms a model", "MiB a model", "unload s", "before MiB", "loaded", "after", "lost"),
+        columns=(
+            *("models", "load s", "CPU s", "ms a model", "MiB a model", "unload s", "CPU s"),
+            *("before MiB", "loaded", "after", "lost"),
+        ),
         rows=rows,
         notes=(
             "One reload lists them all; each is then asked once and must answer as it should; one reload drops them.",
+            "CPU s: the server's processor time, whoever else keeps the machine busy.",
             "Each number is loaded and unloaded twice: what a second time adds to `after` is lost memory.",
         ),
     )

@@ -23,6 +23,8 @@ class Options:
     every: float
     #: Whether the config-file baseline runs too.
     baseline: bool
+    #: Numbers of models that B11 loads and unloads.
+    churn: tuple[int, ...]
     #: Where the two models of B1 lie, or are put; None: made anew and thrown away.
     artifacts: Path | None
     #: Told one sentence at each step.

@@ -9,10 +9,12 @@ from typing import Any
 
 from serving.model_server.configuration import ModelList, accept, check_platform
 from serving.model_server.disk_source import DiskSource, Polling
+from serving.model_server.giving_back import GivingBack
 from serving.model_server.lifecycle import Lifecycle
 from serving.model_server.loading import Loader
 from serving.model_server.retries import LoadingPolicy
 from serving.model_server.rigour import Hazard
+from serving.model_server.runtime import give_back
 from serving.model_server.servable import Servable
 from serving.model_server.serving_map import ModelRequest, ServingVersions, check_labels
 from serving.model_server.statuses import Code, StatusError, invalid_argument, not_found
@@ -41,7 +43,13 @@ class ServerCore:
         self._loader = loader
         self._board = StateBoard()
         self._serving: ServingVersions[Servable] = ServingVersions()
-        self._lifecycle = Lifecycle(load=loader.load, serving=self._serving, board=self._board, policy=options.loading)
+        self._lifecycle = Lifecycle(
+            load=loader.load,
+            serving=self._serving,
+            board=self._board,
+            policy=options.loading,
+            memory=GivingBack(give_back),
+        )
         self._source = DiskSource(polling=options.polling, on_wanted=self._lifecycle.want)
         self._list: ModelList | None = None
         self._reloading = threading.Lock()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 from serving.model_server.disk_source import Wanted
+from serving.model_server.giving_back import GivingBack
 from serving.model_server.planning import Phase, Plan, plan
 from serving.model_server.retries import LoadingPolicy, with_retries
 from serving.model_server.statuses import Code, StatusError
@@ -64,16 +65,20 @@ class Lifecycle(Generic[ServableT]):
         serving: ServingMap[ServableT],
         board: StateBoard,
         policy: LoadingPolicy,
+        memory: GivingBack,
     ) -> None:
         self._load = load
         self._serving = serving
         self._board = board
         self._policy = policy
+        self._memory = memory
         self._wake = threading.Condition()
         self._dirty: set[str] = set()
         self._wanted: Wanted = {}
         self._harnesses: dict[str, dict[int, _Harness[ServableT]]] = {}
         self._stopped = False
+        #: Versions that are being unloaded, or wait for a thread that does it.
+        self._unloading = 0
         self._loaders = _pool(policy.load_threads, "load")
         self._unloaders = _pool(policy.unload_threads, "unload")
         self._thread = threading.Thread(target=self._run, name="lifecycle", daemon=True)
@@ -130,8 +135,11 @@ class Lifecycle(Generic[ServableT]):
                 if self._stopped:
                     return
                 tasks = self._one_of_all() if self._policy.tick_seconds else self._all_of_one()
+                over = not (tasks or self._dirty or self._unloading)
             for task in tasks:
                 task()
+            if over:
+                self._memory.settle()
 
     def _all_of_one(self) -> list[_Task]:
         """All that is to be done for one model."""
@@ -153,9 +161,8 @@ class Lifecycle(Generic[ServableT]):
 
     def _adopt(self, name: str) -> Plan:
         """Decide for one model; forget what is over, and tell of what is to be loaded, by and by."""
-        wanted = self._wanted.get(name, {})
-        harnesses = self._harnesses.setdefault(name, {})
-        decided = plan(wanted, {version: harness.phase for version, harness in harnesses.items()})
+        decided = self._plan(name)
+        wanted, harnesses = self._wanted.get(name, {}), self._harnesses.setdefault(name, {})
         for version in decided.forget:
             del harnesses[version]
         for version in decided.load:
@@ -165,6 +172,10 @@ class Lifecycle(Generic[ServableT]):
         if not harnesses:
             del self._harnesses[name]
         return decided
+
+    def _plan(self, name: str) -> Plan:
+        phases = {version: harness.phase for version, harness in self._harnesses.get(name, {}).items()}
+        return plan(self._wanted.get(name, {}), phases)
 
     def _loads(self, name: str, versions: Sequence[int]) -> list[_Task]:
         tasks: list[_Task] = []
@@ -179,6 +190,7 @@ class Lifecycle(Generic[ServableT]):
         for version in versions:
             harness = self._harnesses[name][version]
             harness.phase = Phase.UNLOADING
+            self._unloading += 1
             self._board.publish(name, version, State.UNLOADING)
             tasks.append(self._task(self._unloaders, self._unload_one, name, version, harness))
         return tasks
@@ -218,6 +230,7 @@ class Lifecycle(Generic[ServableT]):
         self._turn(name, version, harness, Phase.READY)
 
     def _fail(self, name: str, version: int, harness: _Harness[ServableT], error: StatusError) -> None:
+        self._memory.freed(more=self._more_to_unload())
         self._turn(name, version, harness, Phase.FAILED, error)
 
     def _unload_one(self, name: str, version: int, harness: _Harness[ServableT]) -> None:
@@ -225,8 +238,16 @@ class Lifecycle(Generic[ServableT]):
         if harness.servable is not None:
             harness.servable.close()
             harness.servable = None
+        with self._wake:
+            self._unloading -= 1
+        # Before its end is told: who hears of the last one's finds the memory of all of them given back.
+        self._memory.freed(more=self._more_to_unload())
         _LOG.info("Unloaded servable version {name: %s version: %s}", name, version)
         self._turn(name, version, harness, Phase.GONE)
+
+    def _more_to_unload(self) -> bool:
+        with self._wake:
+            return self._unloading > 0 or any(self._plan(name).unload for name in self._dirty)
 
     def _turn(
         self,

@@ -104,14 +104,13 @@ class Graph:
             c_session.TF_DeleteBuffer(serialized)
 
     def close(self) -> None:
-        """Free the session: call it when no run is under way and none will come."""
+        """Free the session: call it when no run is under way and none will come. See `give_back`."""
         session, self._session = self._session, None
         if session is not None:
             c_session.TF_CloseSession(session)
             c_session.TF_DeleteSession(session)
         del session
         self._graph = None
-        _give_back()
 
 
 class Callable:
@@ -137,10 +136,11 @@ def _nodes(definition: graph_pb2.GraphDef) -> int:
     return len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
 
 
-def _give_back() -> None:
+def give_back() -> None:
     """Give freed memory back to the system.
 
-    The C library keeps it for itself otherwise: all of what a hundred models took, as measured. Some milliseconds.
+    The C library keeps it for itself otherwise: all of what a hundred models took, as measured. Some milliseconds, and
+    more with more models in the process: it looks through all that is free.
     """
     if _MALLOC_TRIM is not None:
         _MALLOC_TRIM(0)
