@@ -60,6 +60,10 @@ class DiskCache:
         """Directory of one version, there or not."""
         return self._root / key[0] / str(key[1])
 
+    def there(self, key: Key) -> bool:
+        """Whether its directory is there. What is in it `sound` tells."""
+        return self.path(key).is_dir()
+
     def sound(self, key: Key, digest: str) -> bool:
         """Whether the version is there with that digest, and every file has the content that its manifest names.
 

@@ -16,6 +16,7 @@ from roost.ports.clock import Clock
 from serving.node.files import write_atomically
 from serving.node.integrity import Key
 from serving.node.source import Source
+from serving.node.traces import NodeTraces
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,9 @@ log = logging.getLogger(__name__)
 class DesiredReader:
     """Reads the desired object and is the fence: a generation older than one taken up is refused, restarted or not."""
 
-    def __init__(self, store: Source, pool: str, file: Path) -> None:
-        """`file` keeps what was taken up."""
+    def __init__(self, store: Source, pool: str, file: Path, traces: NodeTraces | None = None) -> None:
+        """`file` keeps what was taken up; `traces` are told of each generation."""
+        self._traces = traces
         self._store = store
         self._pool = pool
         self._file = file
@@ -56,6 +58,8 @@ class DesiredReader:
                 f"{self._store.uri(name)} is missing; generation {self.current.generation} goes on being served"
             ) from None
         changed = self._take_up(content)
+        if changed and self._traces:
+            self._traces.take_up(self.current.generation, stored.metadata)
         self._seen = stored.generation
         return changed
 

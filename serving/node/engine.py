@@ -54,6 +54,7 @@ class Engine:
         self._departures = Departures(parts)
         self._loader = Loader(parts)
         self._loader.leaving = self._departures.names
+        self._loader.mending = intake.mend
         self._pulse = Pulse(parts)
         self._labeller = Labeller(parts, self._departures)
         self._turnover = Turnover(gateway, parts.clock)
@@ -236,7 +237,7 @@ class Engine:
 
     def _error(self) -> str | None:
         down = None if self._up else self._supervisor.cause
-        return self._watch.error or self._labeller.error or down
+        return self._watch.error or self._labeller.error or self._intake.error or down
 
     def _end(self) -> None:
         if self._turnover.phase is Phase.SERVING and self._gateway_up:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +33,8 @@ class ServerFaults:
     refuses: dict[Key, str] = field(default_factory=dict)
     #: Reloads that will hang.
     hangs: int = 0
+    #: What happens while one hangs.
+    meanwhile: Callable[[], None] = lambda: None
     #: Versions that never end, though they were taken from the list.
     never_leaves: set[Key] = field(default_factory=set)
     #: Bytes that each version keeps when it is unloaded.
@@ -97,6 +99,10 @@ class InMemoryModelServer:
         """A version is gone, for no reason that anybody knows."""
         self._states[key] = LoadStatus(state=LoadState.END)
 
+    def come(self, key: Key) -> None:
+        """A version that did not come does."""
+        self._states[key] = LoadStatus(state=LoadState.AVAILABLE)
+
     def stop(self, grace_seconds: float) -> None:
         """End it."""
         del grace_seconds
@@ -115,6 +121,7 @@ class InMemoryModelServer:
         self._check_running()
         if self.faults.hangs:
             self.faults.hangs -= 1
+            self.faults.meanwhile()
             raise ReloadTimedOut(f"the reload did not return within {deadline:g} s")
         self._take(entries)
         self._check_running()

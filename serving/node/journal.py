@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from roost.contracts.acks import NodeChange
 from roost.ports.clock import Clock
+from roost.telemetry import tracing
 from serving.node.files import write_atomically
 from serving.node.holdings import Held, Holdings
+from serving.node.traces import NodeTraces
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +40,11 @@ class Facts(TypedDict, total=False):
 class Notes:
     """Changes of the current pass. For the engine's thread."""
 
-    def __init__(self, holdings: Holdings, clock: Clock) -> None:
+    def __init__(self, holdings: Holdings, clock: Clock, traces: NodeTraces | None = None) -> None:
+        """`traces` are told of each change."""
         self._holdings = holdings
         self._clock = clock
+        self._traces = traces
         self._taken: list[NodeChange] = []
 
     def note(self, what: str, held: Held | None = None, **facts: Unpack[Facts]) -> None:
@@ -58,7 +62,10 @@ class Notes:
         told: dict[str, object] = {"action": what.replace(" ", "_"), "model": change.name, "version": change.version}
         told |= {"generation": change.generation, "seconds": change.seconds}
         words = (change.name or "", what, change.version if change.version is not None else "", change.detail or "")
-        log.info(" ".join(str(word) for word in words if word != ""), extra=told)
+        with tracing.bound(self._traces.place(change.rollout_id) if self._traces else None):
+            log.info(" ".join(str(word) for word in words if word != ""), extra=told)
+        if self._traces:
+            self._traces.tell(change)
 
     def take(self) -> list[NodeChange]:
         """The changes since the last call."""

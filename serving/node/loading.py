@@ -65,6 +65,8 @@ class Loader:
         self.busy = False
         #: Served names of which versions are leaving the server: meanwhile its size says nothing about what comes.
         self.leaving: Callable[[], Collection[str]] = tuple
+        #: Whether files of what is loaded are missing: a server that misses them looks at nothing else.
+        self.mending: Callable[[], bool] = lambda: False
 
     def start(self) -> bool:
         """Ask the server for what is on disk and not loaded. Returns whether there was anything to ask.
@@ -74,7 +76,7 @@ class Loader:
             ModelServerUnavailable: it is gone.
         """
         batch = self.inspect(self._next_batch())
-        if not batch:
+        if not batch or self.mending():
             return False
         parts = self._parts
         if not self._under_way():
@@ -127,7 +129,15 @@ class Loader:
             self._reload()
 
     def blame(self, suspects: list[Held], what: str) -> None:
-        """The server died or hung while these were loading: a single one is guilty, several are tried one by one."""
+        """The server died or hung while these were loading: a single one is guilty, several are tried one by one.
+
+        Unless another model's files have vanished: then the server waited for them, and these are loaded again.
+        """
+        vanished = [held for held in self._parts.holdings if held.trusted and not self._parts.cache.there(held.key)]
+        if any(held not in suspects for held in vanished):
+            named = ", ".join(f"{held.name} version {held.entry.version}" for held in vanished)
+            log.warning("the model server %s without %s on its disk", what, named, extra={"action": "cache_vanished"})
+            return
         if len(suspects) == 1:
             self._fail(suspects[0], f"the model server {what} while this version was loading")
         for held in suspects:
@@ -177,6 +187,8 @@ class Loader:
         stale = held.ended_before and now - held.asked < _RESTART_SECONDS
         if status and status.state is LoadState.END and status.error and not stale:
             self._fail(held, status.error)
+        elif now - held.asked > self._parts.deadline and self.mending():
+            held.asked = now
         elif now - held.asked > self._parts.deadline:
             said = (status.error if status else None) or self._refusal or "without an error"
             self._fail(held, f"not available after {self._parts.deadline:g} s: {state}, {said}")

@@ -42,6 +42,7 @@ from serving.node.proof import Proof
 from serving.node.source import LateSource, Source
 from serving.node.sync import FILES_AT_ONCE, VERSIONS_AT_ONCE, Downloads, Fetcher
 from serving.node.sync_only import Patience, fill
+from serving.node.traces import NodeTraces
 from serving.node.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -149,7 +150,8 @@ def _engine(
     settings: Settings, layout: Layout, store: Source, *, children: _Children, identity: Identity
 ) -> tuple[Engine, DesiredWatch]:
     clock = SystemClock()
-    reader = DesiredReader(store, identity.pool, layout.desired)
+    traces = NodeTraces(identity.node, identity.pool, clock)
+    reader = DesiredReader(store, identity.pool, layout.desired, traces)
     holdings = Holdings(desired=reader.current)
     # What is held, and what a generation wants that was read and not yet followed.
     in_use = partial(_in_use, holdings, reader)
@@ -172,13 +174,14 @@ def _engine(
         clock=clock,
         proofs=Workers("proof", _PROOFS_AT_ONCE),
         deadline=settings.serving.reload_deadline_seconds,
-        notes=Notes(holdings, clock),
+        notes=Notes(holdings, clock, traces),
         memory=MemoryMeter(),
         pace=NeighbourPace(_budget(settings.serving), children.gateway.latencies, clock),
     )
     intake = Intake(holdings, downloads, cache, clock)
     engine = Engine(parts, children.gateway, watch, intake, identity=identity, layout=layout)
     woken.append(engine)
+    engine.board.listen(lambda: traces.settled(engine.board.state))
     return engine, watch
 
 
