@@ -14,6 +14,7 @@ from deployer.checks.signature import SignatureCheck
 from deployer.checks.subject import CanaryCheck, CanarySubject
 from roost.contracts.verdict import CheckResult, Outcome, Verdict
 from roost.contracts.wording import keepable
+from roost.telemetry import tracing
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,9 @@ def run(subject: CanarySubject, *, monotonic: Callable[[], float]) -> Verdict:
         if check.name not in enabled:
             continue
         started = monotonic()
-        result = _contained(check, subject)
+        with tracing.span(f"check {check.name}", tracing.here()) as measured:
+            result = _contained(check, subject)
+            measured.note(**{"roost.outcome": result.outcome.value, "roost.sentence": result.sentence})
         results.append(_keepable(result, seconds=round(monotonic() - started, 6)))
         if result.outcome is Outcome.FAIL:
             break

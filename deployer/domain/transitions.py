@@ -101,7 +101,7 @@ def transition(rollout: Rollout, after: Phase, cause: Cause, **fields: object) -
         reason=reason,
         facts=dict(cause.facts),
     )
-    event = transition_event(moved, line, source=SOURCE, evidence=cause.evidence)
+    event = transition_event(moved, line, source=SOURCE, evidence=cause.evidence, traceparent=rollout.traceparent)
     return Step(before=rollout, after=moved, transition=line, event=event)
 
 

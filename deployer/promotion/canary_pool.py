@@ -19,6 +19,7 @@ from roost.contracts.desired import DesiredState, DesiredVersion
 from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import RolloutQuery
+from roost.telemetry import rollout_spans, tracing
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class CanaryPool:
         pause = self._desired.wait_seconds(spare=not any(isinstance(one, Isolate) for one in changes))
         if changes and pause == 0:
             names = ", ".join(sorted({one.name for one in changes})[:3])
-            state = self._desired.commit(changes, f"candidates come or go: {names}")
+            state = self._desired.commit(changes, f"candidates come or go: {names}", rollouts)
             self._seen = self._nodes.nudge_and_wait(state.generation, _SLICE if rollouts else 0.0)
         waiting = self._measure(rollouts)
         if waiting and not changes:
@@ -96,7 +97,9 @@ class CanaryPool:
 
     def _judged(self, rollout: Rollout, candidate: Candidate) -> None:
         try:
-            self._parts.write([self._judge(rollout, candidate)])
+            with tracing.span("canary checks", rollout.place, rollout_spans.facts(rollout)):
+                step = self._judge(rollout, candidate)
+            self._parts.write([step])
         except Permanent as error:
             # It will fail again however often it is measured; nobody else's candidate waits for that.
             self._parts.write([self._parts.move(rollout, Phase.REJECTED, self._parts.cause(rollout, str(error)))])

@@ -16,9 +16,10 @@ from deployer.promotion.bucket import TokenBucket
 from roost.contracts.desired import DesiredState, LoadingOrder
 from roost.contracts.errors import Conflict, NotFound, StorageUnavailable
 from roost.contracts.ids import config_object, desired_object
+from roost.contracts.rollout import Rollout
 from roost.ports.clock import Clock
 from roost.ports.object_store import ObjectStore
-from roost.telemetry import metrics
+from roost.telemetry import metrics, rollout_spans
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,10 @@ class DesiredStore:
         """How long until a write is allowed; with `spare`, until it leaves another one for what is urgent."""
         return self._bucket.wait_seconds(2.0 if spare else 1.0)
 
-    def commit(self, changes: Sequence[Change], reason: str) -> DesiredState:
+    def commit(self, changes: Sequence[Change], reason: str, carried: Sequence[Rollout] = ()) -> DesiredState:
         """Write the next generation with all these changes; where they change nothing, the current state.
+
+        `carried` are the rollouts that wait for it: the nodes tell of what they do for them in their traces.
 
         Raises:
             Conflict: somebody else wrote first. Nothing was written; plan again on what is there now.
@@ -84,12 +87,13 @@ class DesiredStore:
             return wanted
         self._bucket.take()
         try:
-            written = self._store.write(
-                desired_object(self.pool),
-                wanted.encoded(),
-                if_generation=held.object_generation,
-                metadata={"write_id": uuid.uuid4().hex, _GENERATION: str(wanted.generation)},
-            )
+            with rollout_spans.generation(self.pool, carried) as places:
+                written = self._store.write(
+                    desired_object(self.pool),
+                    wanted.encoded(),
+                    if_generation=held.object_generation,
+                    metadata={"write_id": uuid.uuid4().hex, _GENERATION: str(wanted.generation), **places},
+                )
         except (Conflict, StorageUnavailable) as error:
             self.forget()
             result = "lost_race" if isinstance(error, Conflict) else "unavailable"

@@ -159,7 +159,7 @@ class Promoter:
         # A promotion needs the room of what an earlier one left loaded.
         room = [Settle(name=change.name) for _, change in changes if isinstance(change, Load)]
         every: list[Change] = [*room, *(change for _, change in changes), *others]
-        state = self._desired.commit(every, _reason(every[len(room) :]))
+        state = self._desired.commit(every, _reason(every[len(room) :]), [rollout for rollout, _ in changes])
         for rollout, change in changes:
             self._traces.note(rollout, change, state.generation)
         self._look(self._nodes.nudge_and_wait(state.generation, _SLICE))

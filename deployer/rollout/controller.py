@@ -15,7 +15,7 @@ from deployer.rollout.store import StoreStep
 from deployer.rollout.vet import VetStep
 from roost.contracts.errors import Conflict
 from roost.contracts.rollout import Phase, Rollout
-from roost.telemetry import metrics
+from roost.telemetry import metrics, tracing
 
 #: Phases that workers take; the rest are a pool's, or ends.
 WORKED: Final = frozenset({Phase.RECEIVED, Phase.STORED, Phase.VETTED, Phase.AWAITING_APPROVAL})
@@ -60,7 +60,7 @@ class Controller:
         if paused is not None:
             return Later(seconds=_PAUSED_SECONDS, reason=f"Paused: {paused}")
         try:
-            with metrics.STEP_SECONDS.labels(phase=rollout.phase).time():
+            with tracing.bound(rollout.place), metrics.STEP_SECONDS.labels(phase=rollout.phase).time():
                 outcome = handler.advance(rollout)
             if isinstance(outcome, Moved):
                 self._parts.write(outcome.steps)

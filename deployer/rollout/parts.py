@@ -18,7 +18,7 @@ from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
 from roost.ports.ledger import Change, CommandLedger, Housekeeping, Leases, OnboardingLedger, Outbox, RolloutLedger
 from roost.ports.object_store import ObjectStore
-from roost.telemetry import metrics
+from roost.telemetry import metrics, rollout_spans, tracing
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ class Parts:
     def _written(self, steps: Sequence[Step]) -> None:
         for step in steps:
             metrics.TRANSITIONS.labels(phase=step.after.phase).inc()
-            _log(step)
+            rollout_spans.phase_over(step.before, step.after)
+            with tracing.bound(step.before.place):
+                _log(step)
             if step.before.phase in EXCLUSIVE and step.after.phase not in EXCLUSIVE:
                 self.freed.put((step.after.customer, step.after.model))
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from deployer.rollout.parts import Parts
 from roost.ports.event_bus import EventPublisher
+from roost.telemetry import tracing
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Relay:
         rows = outbox.unpublished(_BATCH)
         if not rows:
             return False
-        self._publisher.publish_all([row.event for row in rows])
+        with tracing.publishing([row.event for row in rows]) as events:
+            self._publisher.publish_all(events)
         outbox.mark_published([row.sequence for row in rows])
         return len(rows) == _BATCH

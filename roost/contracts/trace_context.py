@@ -17,6 +17,9 @@ _FORM: Final = re.compile(
     r"-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
 _SAMPLED: Final = 0x01
+#: Of a desired object's metadata: the span that wrote this generation, and the places of the rollouts that it carries.
+GENERATION_KEY: Final = "roost_traceparent"
+PLACES_KEY: Final = "roost_places"
 #: Places that one object's metadata carries: an object store allows 8 KiB of them, and one takes 73 bytes.
 MOST_PACKED: Final = 64
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -57,13 +57,11 @@ class DesiredReader:
             raise RoostError(
                 f"{self._store.uri(name)} is missing; generation {self.current.generation} goes on being served"
             ) from None
-        changed = self._take_up(content)
-        if changed and self._traces:
-            self._traces.take_up(self.current.generation, stored.metadata)
+        changed = self._take_up(content, stored.metadata)
         self._seen = stored.generation
         return changed
 
-    def _take_up(self, content: bytes) -> bool:
+    def _take_up(self, content: bytes, metadata: Mapping[str, str]) -> bool:
         uri = self._store.uri(desired_object(self._pool))
         try:
             state = DesiredState.decoded(content)
@@ -86,6 +84,9 @@ class DesiredReader:
             raise RoostError(
                 f"generation {state.generation} cannot be kept in {self._file}: {error.strerror}"
             ) from error
+        if self._traces:
+            # Before anybody follows it: what is done for it is told there.
+            self._traces.take_up(state.generation, metadata)
         self.current = state
         return True
 
