@@ -219,7 +219,9 @@ class TracingSettings(Section):
     )
     timeout_seconds: float = Field(default=5, gt=0, description="of one batch to the collector, retries within")
     page: str | None = Field(
-        default=None, description="address of one trace in your tracing tool, with {trace_id}; the console links to it"
+        default=None,
+        pattern="^https?://",
+        description="address of one trace in your tracing tool, with {trace_id}; the console links to it",
     )
 
 

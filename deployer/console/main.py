@@ -85,6 +85,7 @@ def wired(settings: Settings) -> Iterator[Sources]:
             clock=clock,
             pools=(settings.serving.pool, settings.serving.canary_pool),
             wakeups=lambda: open_wakeups(settings.database),
+            trace_page=settings.tracing.page,
         )
     finally:
         control.close()

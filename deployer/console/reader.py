@@ -16,6 +16,7 @@ from deployer.console.why.evidence import UnknownCustomer
 from deployer.console.why.explain import explain
 from deployer.domain.approval import FLEET
 from roost.contracts.ids import DEFAULT_MODEL, check_id
+from roost.contracts.links import trace_page
 from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import RolloutQuery
 
@@ -53,8 +54,9 @@ class Reader:
         rollout, history = rollout_and_history(ledger, rollout_id)
         replicas, error = self._replicas(rollout)
         refused = ledger.quarantined(rollout.digest)
+        row = shapes.summary(rollout)
         return views.RolloutDetail(
-            rollout=shapes.summary(rollout),
+            rollout=row,
             artifact_uri=rollout.artifact_uri,
             verdict=rollout.verdict,
             history=shapes.history(history),
@@ -63,6 +65,7 @@ class Reader:
             replicas_error=error,
             quarantine=shapes.quarantine(refused) if refused else None,
             expected_at=expected_at(rollout, ledger.rollouts(_LATELY_LIVE)),
+            trace_page=trace_page(self.sources.trace_page, row.trace_id),
         )
 
     def customer(self, customer: str) -> views.CustomerView:
@@ -86,7 +89,8 @@ class Reader:
         """The explanation. Raises `InvalidId`, `UnknownCustomer`."""
         check_id(customer, "customer id")
         check_id(model, "model id")
-        return explain(evidence.collect(self.sources, self.fleet_reader, customer, model))
+        answer = explain(evidence.collect(self.sources, self.fleet_reader, customer, model))
+        return answer.model_copy(update={"trace_page": trace_page(self.sources.trace_page, answer.trace_id)})
 
     def fleet(self) -> views.FleetView:
         """All pools and nodes."""

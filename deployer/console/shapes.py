@@ -9,6 +9,7 @@ from deployer.console import views
 from deployer.domain.approval import pause_scope
 from roost.contracts.cloudevents import Event
 from roost.contracts.rollout import Rollout, Transition
+from roost.contracts.trace_context import trace_id
 from roost.ports.ledger import CommandRow, Freeze, Onboarding, OutboxRow, Quarantine
 
 _PAUSED: Final = pause_scope("")
@@ -39,6 +40,7 @@ def summary(rollout: Rollout) -> views.RolloutSummary:
         flip_generation=rollout.flip_generation,
         skew_ms=rollout.skew_ms,
         wave_id=rollout.wave_id,
+        trace_id=trace_id(rollout.traceparent),
     )
 
 

@@ -34,3 +34,5 @@ class Sources:
     pools: tuple[str, ...]
     #: Opens a wait for the ledger's wake-ups.
     wakeups: Callable[[], Wakeups]
+    #: Address of one trace in the tracing tool, with ``{trace_id}``.
+    trace_page: str | None = None

@@ -47,6 +47,8 @@ class RolloutSummary(View):
     #: Milliseconds, first to last node on the new version.
     skew_ms: float | None
     wave_id: str | None
+    #: Of its whole way, from the signup on; None where no event said one.
+    trace_id: str | None = None
 
 
 class RolloutPage(View):
@@ -112,6 +114,8 @@ class RolloutDetail(View):
     quarantine: QuarantineView | None = None
     #: When it should be live, by those that lately went all the way; None where that cannot be said.
     expected_at: AwareDatetime | None = None
+    #: The trace in the tracing tool, where the settings say where that is.
+    trace_page: str | None = None
 
 
 class NodeView(View):

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,6 +27,8 @@ from roost.contracts.events import (
 from roost.contracts.ids import DEFAULT_MODEL, check_id, check_run_id
 from roost.contracts.links import run_note
 from roost.ports.ledger import OnboardingStage
+from roost.process import traced
+from roost.telemetry import tracing
 
 if TYPE_CHECKING:
     from roost.ports.ledger import Onboarding, OnboardingLedger
@@ -129,8 +131,14 @@ def _publish(kind: str, customer: str, payload: Payload) -> Event:
     event = Event(
         id=str(uuid.uuid4()), type=kind, source="roost/cli", subject=customer, time=datetime.now(UTC), data=payload
     )
-    publisher = open_publisher(settings.load().kafka)
-    publisher.publish(event)
+    loaded = settings.load()
+    publisher = open_publisher(loaded.kafka)
+    with (
+        traced("command", loaded),
+        tracing.span(kind, None, {"roost.customer": customer}) as begun,
+        tracing.publishing([replace(event, traceparent=begun.traceparent)]) as [sent],
+    ):
+        publisher.publish(sent)
     publisher.close()
     return event
 

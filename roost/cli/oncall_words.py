@@ -91,6 +91,9 @@ def why(answer: WhyAnswer) -> None:
         if step.key == "canary":
             for check, said in step.facts.items():
                 out.print(Text(f"      {check}: {said}", style="dim"))
+    if answer.trace_id:
+        page = f"  {answer.trace_page}" if answer.trace_page else ""
+        out.print(Text(f"    trace {answer.trace_id}{page}", style="dim"))
     out.print()
     out.print(Text.assemble(("Next: ", "bold"), answer.next.sentence))
     if answer.next.command:

@@ -23,3 +23,8 @@ def run_note(text: str, console: str, run_id: str) -> str:
     """
     link = f"\n\n[Its rollout]({rollouts_of_run(console, run_id)})" if console else ""
     return keepable(text, LONGEST_NOTE - len(link)) + link
+
+
+def trace_page(template: str | None, trace_id: str | None) -> str | None:
+    """The page of a trace in the tracing tool, whose address says ``{trace_id}``; None where either is not known."""
+    return template.replace("{trace_id}", trace_id) if template and trace_id else None

@@ -193,6 +193,10 @@ def _facts(found: RolloutDetail) -> None:
         ("Skew", f"{amount(row.skew_ms)} ms" if row.skew_ms is not None else "–"),
         ("Version before", row.previous_version or "none"),
     ]
+    if row.trace_id:
+        page = found.trace_page
+        shown = partial(link, row.trace_id, page) if page else partial(tag, "span", row.trace_id, "r-mono")
+        rows.append(("Trace", shown))
     if row.approved_by:
         rows.append(("Approved by", row.approved_by))
     if found.expected_at is not None:

@@ -62,5 +62,8 @@ class WhyAnswer(View):
     #: The version that the pool should answer with.
     version: int | None = None
     rollout_id: str | None = None
+    #: Of the whole way, and its page in the tracing tool, as far as they are known.
+    trace_id: str | None = None
+    trace_page: str | None = None
     steps: tuple[WhyStep, ...]
     next: Advice

@@ -15,6 +15,7 @@ from deployer.console.why.evidence import Evidence
 from deployer.console.why.replicas import expected_version, replica_steps
 from deployer.console.why.way import Way
 from roost.contracts.rollout import Phase
+from roost.contracts.trace_context import trace_id
 
 
 def explain(evidence: Evidence) -> WhyAnswer:
@@ -39,9 +40,16 @@ def explain(evidence: Evidence) -> WhyAnswer:
         serving=serving,
         version=expected_version(evidence),
         rollout_id=evidence.rollout.id if evidence.rollout else None,
+        trace_id=_trace(evidence),
         steps=every,
         next=advise(evidence, every),
     )
+
+
+def _trace(evidence: Evidence) -> str | None:
+    """The rollout's; before there is one, the signup's."""
+    found = evidence.rollout or evidence.onboarding
+    return trace_id(found.traceparent) if found else None
 
 
 def _headline(evidence: Evidence, steps: tuple[WhyStep, ...]) -> str:
