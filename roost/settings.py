@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -23,6 +23,9 @@ from pydantic_settings import (
 
 from roost.contracts.errors import SettingsInvalid
 from roost.contracts.event_rights import Account
+
+#: Brokers that the local stack can run.
+Bus = Literal["embedded", "apache"]
 
 
 class Section(BaseModel):
@@ -228,6 +231,9 @@ class TracingSettings(Section):
 class StackSettings(Section):
     """The local stack (`roost up`)."""
 
+    bus: Bus = Field(
+        default="embedded", description="its broker: a small one in memory, or Apache Kafka (Java 17; `roost up --bus`)"
+    )
     #: Name to fixed port; names that are not here get a free one. `roost up --port NAME=NUMBER` does the same.
     ports: dict[str, int] = Field(default_factory=dict)
     cache_dir: Path | None = Field(

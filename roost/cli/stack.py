@@ -25,12 +25,16 @@ def up(
         list[str] | None, typer.Option("--port", help="NAME=NUMBER fixes a port, NAME=0 frees it again.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="This part and what it needs; repeatable.")] = None,
+    bus: Annotated[
+        settings.Bus | None,
+        typer.Option("--bus", help="apache: Apache Kafka, which keeps its log; needs Java 17, once Maven."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Start Kafka, storage, database, Airflow, serving nodes and Roost's own processes here; Ctrl-C stops them."""
     from roost.embedded import commands
 
-    options = commands.UpOptions(ports=tuple(port or ()), only=tuple(only or ()), as_json=as_json)
+    options = commands.UpOptions(ports=tuple(port or ()), only=tuple(only or ()), as_json=as_json, bus=bus)
     loaded = settings.load()
     state = commands.state_dir(loaded)
     if detach and not wait:

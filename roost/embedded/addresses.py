@@ -20,6 +20,7 @@ NODES: Final = (*SERVING_NODES, CANARY_NODE)
 #: Every port of the stack, by the name that ``--port NAME=NUMBER`` takes.
 PORTS: Final = (
     "broker",
+    "broker-controller",
     "object-store",
     "airflow",
     "airflow-logs",

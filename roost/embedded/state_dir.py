@@ -64,6 +64,11 @@ class StateDir:
         return self.root / "postgres"
 
     @property
+    def kafka(self) -> Path:
+        """Apache Kafka's log, where `roost up --bus apache` runs it; the embedded broker keeps nothing."""
+        return self.root / "kafka"
+
+    @property
     def objects(self) -> Path:
         """The object store's files."""
         return self.root / "objects"

@@ -61,8 +61,7 @@ class Brokers:
             SettingsInvalid: Kafka refuses the properties.
             BrokerUnavailable: a node does not start; all are stopped again.
         """
-        for node in self.nodes:
-            node.format(self._cluster_id, *self.layout.format_arguments)
+        self.format()
         try:
             for node in self.nodes:
                 node.launch()
@@ -72,6 +71,11 @@ class Brokers:
             self.kill()
             raise
         return self
+
+    def format(self) -> None:
+        """Write each node's properties, and prepare its storage where that was not done. Raises `SettingsInvalid`."""
+        for node in self.nodes:
+            node.format(self._cluster_id, *self.layout.format_arguments)
 
     def kill(self) -> None:
         """End every node at once, as kill -9 does."""
@@ -100,7 +104,8 @@ class Brokers:
             directory=directory,
             number=number,
             addresses=clients,
-            properties=own | {"log.dirs": str(directory / "data")} | dict(self.layout.extras),
+            # Relative, since a comma in an absolute path would make it two.
+            properties=own | {"log.dirs": "data"} | dict(self.layout.extras),
             heap_mb=self.layout.heap_mb,
         )
 

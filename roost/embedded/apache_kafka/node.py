@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import socket
 import subprocess
 import time
@@ -11,8 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from roost.contracts.errors import BrokerUnavailable, SettingsInvalid
-from roost.embedded.apache_kafka.program import Program
+from roost.embedded.apache_kafka.program import LOGGING, Program
+from roost.embedded.state_dir import write_private
 
+_PROPERTIES: Final = "server.properties"
 _START_SECONDS: Final = 90.0
 #: A clean end hands leadership over first.
 _STOP_SECONDS: Final = 30.0
@@ -48,13 +53,17 @@ class Node:
         """The process id while it lives, for signals such as SIGSTOP."""
         return self._process.pid if self._process is not None and self.running else None
 
-    def write(self) -> Path:
-        """Write ``server.properties`` and return it; the next start reads it."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        file = self.directory / "server.properties"
-        file.write_text("".join(f"{name}={_escaped(value)}\n" for name, value in self.properties.items()))
-        file.chmod(0o600)
-        return file
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of its processes: Java finds a path with accents in such a locale only."""
+        return os.environ | {"LC_ALL": "C.UTF-8"}
+
+    def write(self) -> None:
+        """Write ``server.properties`` and how it logs; the next start reads them."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copy(LOGGING, self.directory / LOGGING.name)
+        text = "".join(f"{name}={_escaped(value)}\n" for name, value in self.properties.items())
+        write_private(self.directory / _PROPERTIES, text)
 
     def format(self, cluster_id: str, *arguments: str) -> None:
         """Prepare the storage, unless it was; further arguments as `kafka-storage format` takes them.
@@ -62,12 +71,14 @@ class Node:
         Raises:
             SettingsInvalid: Kafka refuses the properties or the arguments; the text quotes it.
         """
-        properties = self.write()
+        self.write()
         if (self.data / "meta.properties").is_file():
             return
-        command = ["format", "--cluster-id", cluster_id, "--config", str(properties), *arguments]
+        command = ["format", "--cluster-id", cluster_id, "--config", _PROPERTIES, *arguments]
         done = subprocess.run(
             self.program.command("kafka.tools.StorageTool", *command),
+            cwd=self.directory,
+            env=self.environment,
             capture_output=True,
             text=True,
             timeout=_FORMAT_SECONDS,
@@ -79,11 +90,11 @@ class Node:
     @property
     def data(self) -> Path:
         """Its log segments and metadata."""
-        return self.directory / "data"
+        return self.directory / self.properties["log.dirs"]
 
     def command(self) -> list[str]:
-        """What runs it; for a supervisor that keeps the process itself."""
-        return self.program.command("kafka.Kafka", str(self.directory / "server.properties"), heap_mb=self.heap_mb)
+        """What runs it in its directory with its environment; for who keeps the process themselves."""
+        return self.program.command("kafka.Kafka", _PROPERTIES, heap_mb=self.heap_mb)
 
     def launch(self) -> None:
         """Start the process and return at once."""
@@ -91,7 +102,12 @@ class Node:
             return
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                self.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+                self.command(),
+                cwd=self.directory,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     def wait(self, seconds: float = _START_SECONDS) -> None:
@@ -145,8 +161,8 @@ def _listens(address: str) -> bool:
 
 
 def _escaped(value: str) -> str:
-    """As a Java properties file reads it back."""
-    return value.replace("\\", "\\\\").replace("\n", "\\n")
+    """As a Java properties file reads it back: it knows JSON's escapes, and nothing beyond Latin-1 without them."""
+    return json.dumps(value)[1:-1]
 
 
 def _end(text: str) -> str:

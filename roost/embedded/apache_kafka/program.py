@@ -20,6 +20,8 @@ _JAVA: Final = 17
 _HERE: Final = Path(__file__).parent
 _POM: Final = _HERE / "pom.xml"
 _SUMS: Final = _HERE / "jars.sha256"
+#: How it logs; its programs look for a file of this name where they run.
+LOGGING: Final = _HERE / "log4j2.properties"
 #: For Maven to resolve and copy everything over a slow line.
 _FETCH_SECONDS: Final = 900
 _TOLD_EVERY: Final = 10
@@ -36,9 +38,9 @@ class Program:
     jars: Path
 
     def command(self, main: str, *arguments: str, heap_mb: int = 512) -> list[str]:
-        """The command that runs one of Kafka's programs, tuned for a small machine: quick to start, few threads."""
+        """The command that runs one of Kafka's programs, beside a copy of `LOGGING`; quick to start on few cores."""
         options = [f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
-        logs = f"-Dlog4j2.configurationFile={_HERE / 'log4j2.properties'}"
+        logs = f"-Dlog4j2.configurationFile={LOGGING.name}"
         return [self.java, *options, logs, "-cp", f"{self.jars}/*", main, *arguments]
 
 

@@ -119,9 +119,7 @@ def eventually(
 
 
 @pytest.fixture
-def world(
-    broker: Broker, database_settings: DatabaseSettings, tmp_path: Path, unused_port: int
-) -> Iterator[World]:
+def world(broker: Broker, database_settings: DatabaseSettings, tmp_path: Path, unused_port: int) -> Iterator[World]:
     built = World(broker, database_settings, tmp_path, unused_port)
     built.ensure_topics()
     yield built
