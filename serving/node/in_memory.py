@@ -43,6 +43,10 @@ class ServerFaults:
     ignores_labels: bool = False
     #: It runs, and answers nothing until it is replaced.
     deaf: bool = False
+    #: Its REST API, and nothing else, is dead until it is replaced.
+    rest_is_dead: bool = False
+    #: Starts after which its REST API does not come up.
+    starts_without_rest: int = 0
     #: Starts that will fail.
     cannot_start: int = 0
     #: It ends at once when started on any model.
@@ -57,7 +61,7 @@ class InMemoryModelServer:
         #: Every list it was given, in order, boots included.
         self.given: list[tuple[ModelEntry, ...]] = []
         self.starts = 0
-        self._running = False
+        self._running = self._without_rest = False
         self._states: dict[Key, LoadStatus] = {}
         self._kept_bytes = 0
         self._labels: dict[str, dict[str, int]] = {}
@@ -78,7 +82,9 @@ class InMemoryModelServer:
             self.faults.cannot_start -= 1
             raise OSError("no space left")
         self.starts += 1
-        self.faults.deaf = False
+        self.faults.deaf = self.faults.rest_is_dead = False
+        self._without_rest = self.faults.starts_without_rest > 0
+        self.faults.starts_without_rest -= self._without_rest
         self._running = not (self.faults.dies_at_boot and entries)
         self._states.clear()
         self._kept_bytes = 0
@@ -88,7 +94,19 @@ class InMemoryModelServer:
 
     def state(self) -> ServerState:
         """Up at once."""
-        return ServerState.UP if self._running else ServerState.DOWN
+        if not self._running:
+            return ServerState.DOWN
+        return ServerState.STARTING if self._without_rest else ServerState.UP
+
+    def hindrance(self) -> str | None:
+        """Of a start without REST."""
+        return "its REST port does not answer" if self._without_rest else None
+
+    def check_rest(self) -> None:
+        """Ask its REST API."""
+        self._check_running()
+        if self.faults.rest_is_dead:
+            raise ModelServerUnavailable("its REST port does not answer")
 
     def crash(self) -> None:
         """It dies."""

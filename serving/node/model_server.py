@@ -18,11 +18,15 @@ from serving.node.child import Child
 from serving.node.files import write_atomically
 from serving.node.layout import Layout
 from serving.node.model_config import ModelEntry, render, render_text
+from serving.node.rest_port import RestPort
 
 #: How long one look may wait for a server that is starting. Seconds.
 _CONNECT_SECONDS: Final = 0.05
 #: How long a prediction or a status may take. Beyond it the server counts as not answering.
 _ANSWER_SECONDS: Final = 10.0
+#: How long one look may wait for the REST API of a server that is starting, and of one that runs. Seconds.
+_REST_LOOK_SECONDS: Final = 0.5
+_REST_SECONDS: Final = 5.0
 _MONITORING: Final = b'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
 
 
@@ -33,7 +37,7 @@ class ServerState(StrEnum):
     DOWN = "down"
     #: Runs; does not take calls yet.
     STARTING = "starting"
-    #: Takes calls.
+    #: Takes calls, by gRPC and by REST.
     UP = "up"
 
 
@@ -54,6 +58,12 @@ class ModelServer(Protocol):
 
     def state(self) -> ServerState:
         """Where it stands now."""
+
+    def hindrance(self) -> str | None:
+        """What is missing of one that is STARTING and takes calls by gRPC already; None where that is not so."""
+
+    def check_rest(self) -> None:
+        """Ask its REST API something."""
 
     def stop(self, grace_seconds: float) -> None:
         """End it: asked first, and killed after that time. Returns once it is gone."""
@@ -85,7 +95,9 @@ class TfModelServer:
         self._load_threads = load_threads
         self._child: Child | None = None
         self._client: ModelServerClient | None = None
-        self._connected = False
+        self._connected = self._complete = False
+        self._rest = RestPort(rest_port)
+        self._hindrance: str | None = None
         #: Called, from another thread, when the child has ended.
         self.on_exit: Callable[[], None] = lambda: None
         #: Asked while a reload is under way: whether the node goes on.
@@ -101,7 +113,8 @@ class TfModelServer:
         write_atomically(self._layout.boot_config, render_text(entries).encode())
         write_atomically(self._layout.monitoring_config, _MONITORING)
         self._layout.model_server_socket.unlink(missing_ok=True)
-        self._connected = False
+        self._connected = self._complete = False
+        self._hindrance = None
         # The packages of this very node, wherever it was started from.
         roots = [str(Path(serving.__path__[0]).parent), os.environ.get("PYTHONPATH", "")]
         self._child = Child(
@@ -119,7 +132,17 @@ class TfModelServer:
         if not self._connected and self._layout.model_server_socket.exists():
             self._client = self._client or ModelServerClient(f"unix:{self._layout.model_server_socket}")
             self._connected = self._client.answers(deadline=_CONNECT_SECONDS)
-        return ServerState.UP if self._connected else ServerState.STARTING
+        if self._connected and not self._complete:
+            self._complete = self._rest_is_up()
+        return ServerState.UP if self._complete else ServerState.STARTING
+
+    def hindrance(self) -> str | None:
+        """Why its REST API is not there, though gRPC is."""
+        return self._hindrance
+
+    def check_rest(self) -> None:
+        """Ask its REST API something."""
+        self._rest.check(deadline=_REST_SECONDS)
 
     def stop(self, grace_seconds: float) -> None:
         """End it."""
@@ -152,6 +175,15 @@ class TfModelServer:
         """One prediction."""
         return self._connection().predict(name, inputs, version=version, signature=signature, deadline=_ANSWER_SECONDS)
 
+    def _rest_is_up(self) -> bool:
+        try:
+            self._rest.check(deadline=_REST_LOOK_SECONDS)
+        except ModelServerUnavailable as error:
+            self._hindrance = str(error)
+            return False
+        self._hindrance = None
+        return True
+
     def _connection(self) -> ModelServerClient:
         if self._client is None:
             raise ModelServerUnavailable("the model server is not running")
@@ -160,7 +192,7 @@ class TfModelServer:
     def _disconnect(self) -> None:
         if self._client is not None:
             self._client.close()
-        self._client, self._connected = None, False
+        self._client, self._connected, self._complete, self._hindrance = None, False, False, None
 
 
 def flags(layout: Layout, *, rest_port: int, load_threads: int) -> list[str]:

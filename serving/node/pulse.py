@@ -1,4 +1,4 @@
-"""Feels the model server's pulse: one prediction by label every few seconds, a different model each time.
+"""Feels the model server's pulse: one prediction by label every few seconds, a different model each time, and its REST.
 
 A server can run and answer nothing, or lose a version, without anybody having asked it for a change.
 """
@@ -37,6 +37,7 @@ class Pulse:
         if now - self._last < _EVERY_SECONDS:
             return True
         answered = self._ask(self._next())
+        self._parts.server.check_rest()
         # Only after an answer: a server that gives none is asked again at once.
         self._last = now
         return answered

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 #: TensorFlow's import on a busy machine; and what a real server takes for each model at its start (10 loads a second).
 _BOOT_SECONDS, _BOOT_SECONDS_PER_VERSION = 120.0, 1.0
+#: For its REST API to come up after gRPC: a moment, unless its port is taken. Seconds.
+_REST_SECONDS = 10.0
 #: For requests under way when a server is replaced on purpose. Seconds.
 _GRACE = 10.0
 
@@ -51,6 +53,8 @@ class Supervisor:
         self._boot_deadline = 0.0
         self._due = 0.0
         self._boot_failed = False
+        #: Since when it takes calls by gRPC, and not by REST.
+        self._hindered_at: float | None = None
         #: What it was last started on.
         self.booted: tuple[ModelEntry, ...] = ()
         #: Times that it was started again.
@@ -69,15 +73,29 @@ class Supervisor:
         if state is ServerState.DOWN:
             return self._gone("crashed" if self._up else "boot_failed", self._server.epitaph())
         if state is ServerState.STARTING:
-            if now > self._boot_deadline:
-                self._server.stop(0)
-                return self._gone("boot_hung", f"not up after {now - self._started_at:.0f} s")
-            return Tended.DOWN
+            return self._starting(now, now - self._started_at)
         if self._up:
             return Tended.UP
         self._up, self._boot_failed = True, False
         log.info("model server is up", extra={"action": "model_server_up", "pid": self._server.pid})
         return Tended.CAME_UP
+
+    def _starting(self, now: float, seconds: float) -> Tended:
+        hindrance = self._server.hindrance()
+        if hindrance is None:
+            self._hindered_at = None
+        elif self._hindered_at is None:
+            self._hindered_at, self.cause = now, f"starting: {hindrance}"
+        elif now - self._hindered_at > _REST_SECONDS:
+            self._server.stop(0)
+            lost = self._gone("no_rest", hindrance)
+            # Its models are not to blame: the next one is started on them again.
+            self._boot_failed = False
+            return lost
+        if now > self._boot_deadline:
+            self._server.stop(0)
+            return self._gone("boot_hung", f"not up after {seconds:.0f} s")
+        return Tended.DOWN
 
     def replace(self, cause: str, detail: str, *, at_once: bool) -> Tended:
         """End it, and have it started again. `at_once`: it is not expected to listen any more, and gets no grace."""
@@ -109,7 +127,7 @@ class Supervisor:
         ran = self._clock.monotonic() - (self._started_at or 0.0) if self._up else 0.0
         self._due = self._clock.monotonic() + self._back_off.failed(ran_seconds=ran)
         self._boot_failed = not self._up and bool(self.booted)
-        self._started_at, self._up = None, False
+        self._started_at, self._up, self._hindered_at = None, False, None
         self.restarts += 1
         self.cause = f"{cause}: {detail}"
         metrics.NODE_RESTARTS.labels(child="model_server", cause=cause).inc()

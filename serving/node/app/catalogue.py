@@ -6,8 +6,8 @@ manifests say is read once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -17,6 +17,7 @@ from roost.contracts.errors import ArtifactInvalid
 from roost.contracts.ids import served_name
 from roost.contracts.manifest import ArtifactManifest, OutputSpec
 from roost.contracts.policy import PredictionPolicy
+from serving.gateway.shares import label_for
 from serving.node.app.checking import RowChecker, TakesNoRows, declared
 from serving.node.app.refusing import Refused
 
@@ -56,6 +57,8 @@ class Wanted:
     model: str
     version: int | None = None
     label: str | None = None
+    #: By what a request that chooses nothing is shared out between labels. None: it is not, and goes to ``stable``.
+    key: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +90,14 @@ class Catalogue:
         own = served_name(wanted.customer, wanted.model)
         if wanted.version is not None or wanted.label not in {None, STABLE}:
             return self._chosen(own, wanted)
-        version = self._stable(own)
-        if version is not None:
-            return Target(served=self.at(own, version), label=STABLE)
+        target = self._current(own, wanted)
+        if target is not None:
+            return target
         default = policy.cohort_default
         if default is not None and default != wanted.customer:
-            name = served_name(default, wanted.model)
-            version = self._stable(name)
-            if version is not None:
-                return Target(served=self.at(name, version), label=STABLE, cohort=default)
+            target = self._current(served_name(default, wanted.model), wanted)
+            if target is not None:
+                return replace(target, cohort=default)
         raise Refused(404, self._nobody(own, default))
 
     def at(self, name: str, version: int) -> ServedVersion:
@@ -122,6 +124,26 @@ class Catalogue:
         if version is None:
             raise Refused(404, f"{name} has no label {wanted.label} here")
         return Target(served=self.at(name, version), label=wanted.label, exact=True)
+
+    def _current(self, name: str, wanted: Wanted) -> Target | None:
+        """Who answers whoever chooses nothing, or ``stable``; None where nobody does."""
+        version = self._stable(name)
+        if version is None:
+            return None
+        # Looked at once: the labels may move between two looks.
+        labels = here.labels if (here := self._here(name)) is not None else {}
+        label = self._share(name, labels, wanted)
+        if label == STABLE:
+            return Target(served=self.at(name, version), label=STABLE)
+        return Target(served=self.at(name, labels[label]), label=label, exact=True)
+
+    def _share(self, name: str, labels: Mapping[str, int], wanted: Wanted) -> str:
+        """The label whose share the request is in, as the gateway finds it: over labels that the server has taken."""
+        listed = self._listed(name)
+        if listed is None or not listed.split or wanted.label is not None or wanted.key is None:
+            return STABLE
+        split = {label: percent for label, percent in listed.split.items() if label in labels}
+        return label_for(name, wanted.key, split, otherwise=STABLE)
 
     def _stable(self, name: str) -> int | None:
         """The version that answers to ``stable``; while the model server is replaced, the one that will."""

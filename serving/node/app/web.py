@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 #: The gateway gives each answer an `x-request-id` of its own; this one is the caller's.
 REQUEST_ID_HEADER: Final = "x-roost-request-id"
+#: As the gateway says and takes them for the model server's own API.
+LABEL_HEADER: Final = "x-roost-label"
+KEY_HEADER: Final = "x-roost-key"
 _ABOUT: Final = """\
 Rows of named features in, labelled answers out. The model's manifest declares its inputs; all that is wrong with a
 request is said at once, by row and field. A customer without a model of their own yet is answered by the default of
@@ -85,8 +89,11 @@ def _add_predictions(app: FastAPI, desk: _Desk) -> None:
 
     @post("", "Predict rows")
     async def predict(customer: Customer, model: Model, request: Request) -> Response:
-        """One prediction a row, by the stable version of the customer's model."""
-        return await reply(Wanted(customer=customer, model=model), request)
+        """One prediction a row, by the stable version of the customer's model.
+
+        While a share of the requests is with another version, the same `x-roost-key` always has the same one.
+        """
+        return await reply(Wanted(customer=customer, model=model, key=_key(request)), request)
 
     @post("/versions/{version}", "Predict rows by a version")
     async def predict_by_version(customer: Customer, model: Model, version: Version, request: Request) -> Response:
@@ -141,6 +148,8 @@ class _Desk:
             status, why = 200, answer.model.name
             facts["version"] = answer.model.version
             response = _json(200, answer, request_id)
+            if answer.model.label is not None:
+                response.headers[LABEL_HEADER] = answer.model.label
         seconds = self._clock.monotonic() - started
         metrics.APP_SECONDS.labels(status=str(status)).observe(seconds)
         # The reason may quote what the caller sent, and a log outlives what a recording drops: only its kind is logged.
@@ -148,6 +157,13 @@ class _Desk:
         facts |= {"status": status, "request_id": request_id, "gateway_request_id": given, "seconds": round(seconds, 6)}
         log.info("%s.%s %s", wanted.customer, wanted.model, outcome, extra=facts)
         return response
+
+
+def _key(request: Request) -> bytes:
+    """What keeps a caller with one version; of a request without a key, one that it has to itself."""
+    # Several headers are one list, which is how Envoy reads them.
+    given = ",".join(request.headers.getlist(KEY_HEADER))
+    return given.encode("latin-1") or os.urandom(8)
 
 
 def _request_id(given: str | None) -> str:

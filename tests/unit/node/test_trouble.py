@@ -234,6 +234,28 @@ def test_a_server_that_stops_answering_is_replaced_though_nobody_asked_for_a_cha
     assert node.settle().serves(UA, 1)
 
 
+def test_a_server_whose_rest_api_alone_has_died_is_replaced(node: Node):
+    """Regression: gRPC's answers passed for the server's, and clients of REST got nothing for ever."""
+    serving(node, 1)
+    node.server.faults.rest_is_dead = True
+    node.quiet(30)
+    assert node.state.restarts == 1
+    assert node.settle().serves(UA, 1)
+
+
+def test_a_server_whose_rest_api_does_not_come_up_serves_nobody_says_so_and_is_replaced_with_its_models(node: Node):
+    serving(node, 1)
+    node.server.faults.starts_without_rest = 2
+    node.server.crash()
+    state = node.quiet(8)
+    assert state.error == "starting: its REST port does not answer"
+    assert not state.ready
+    state = node.settle()
+    assert (state.serves(UA, 1), state.serves(AA, 1), state.error) == (True, True, None)
+    assert state.restarts == 3  # the crash, and two starts without REST
+    assert all(node.server.given[1:])
+
+
 def test_a_version_lost_while_nothing_changes_is_found_and_loaded_again(node: Node):
     serving(node, 1)
     node.server.lose((UA, 1))
