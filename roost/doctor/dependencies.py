@@ -123,7 +123,10 @@ def nodes(directory: NodeDirectory, control: NodeControl, store: ObjectStore, po
     known = directory.nodes(pool)
     about = f"pool {pool}"
     if not known:
-        remedy = "are its processes up? In Kubernetes: do its pods carry the label roost/pool?"
+        remedy = (
+            "are its processes up? In Kubernetes: is ROOST_SERVING__NAMESPACE right, and do its pods carry the label "
+            "roost/pool?"
+        )
         return (wrong(about, "it has no node", remedy),)
     try:
         generation = DesiredState.decoded(store.read(desired_object(pool))[0]).generation

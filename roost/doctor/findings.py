@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from roost.contracts.errors import RoostError
+from roost.contracts.errors import BrokerRefused, RoostError
 
 
 class Level(StrEnum):
@@ -42,6 +42,8 @@ class Check:
         """What it found. Whatever Roost's own errors say is a finding."""
         try:
             return self.look()
+        except BrokerRefused as error:
+            return (wrong(self.about, error.said, error.remedy),)
         except RoostError as error:
             return (wrong(self.about, str(error), self.remedy),)
 

@@ -13,12 +13,14 @@ import httpx
 
 from roost import policy_file
 from roost.contracts.errors import SettingsInvalid, StorageUnavailable, WorkflowUnavailable
-from roost.doctor import dependencies, safety
+from roost.contracts.event_rights import Group
+from roost.contracts.events import Topic
+from roost.doctor import dependencies, event_rights, safety
 from roost.doctor.findings import Check, Finding, well, wrong
 from roost.ports.clock import SystemClock
 from roost.ports.event_bus import topics
 from roost.ports.object_store import ObjectStore
-from roost.settings import Settings
+from roost.settings import KafkaSettings, Settings
 
 _GOOGLE: Final = "https://storage.googleapis.com"
 _SECONDS: Final = 5.0
@@ -50,7 +52,7 @@ def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
         ),
         Check(
             about="kafka",
-            look=lambda: _topics(settings),
+            look=lambda: _kafka(settings),
             remedy="is the broker up, and are ROOST_KAFKA__BOOTSTRAP, _SECURITY_PROTOCOL and _SASL_MECHANISM its own?",
         ),
         Check(
@@ -110,12 +112,29 @@ def _schema(settings: Settings) -> Sequence[Finding]:
     return dependencies.schema(migrate.current(settings.database), migrate.head())
 
 
-def _topics(settings: Settings) -> Sequence[Finding]:
+def _kafka(settings: Settings) -> Sequence[Finding]:
     from roost.adapters.kafka.described import described
 
     kafka = settings.kafka
-    wanted = topics(partitions=kafka.partitions, replication=kafka.replication)
-    return dependencies.topics(wanted, described(kafka, [spec.name for spec in wanted]))
+    # Without a login and a certificate nobody is anybody, and there are no rights to look at.
+    known = kafka.security_protocol.startswith("SASL") or kafka.ssl_certfile is not None
+    found, visible = _rights(kafka) if known else ((), list(Topic))
+    wanted = [
+        spec for spec in topics(partitions=kafka.partitions, replication=kafka.replication) if spec.name in visible
+    ]
+    if not wanted:
+        return found
+    return (*found, *dependencies.topics(wanted, described(kafka, [spec.name for spec in wanted])))
+
+
+def _rights(kafka: KafkaSettings) -> tuple[Sequence[Finding], Sequence[Topic]]:
+    """What this client may and may not, and the topics that it sees."""
+    from roost.adapters.kafka.allowed import account_of, allowed
+
+    may = allowed(kafka, list(Topic), [group.value for group in Group])
+    who = kafka.sasl_username if kafka.security_protocol.startswith("SASL") else "this client's certificate"
+    found = event_rights.rights(who or "", account_of(kafka), may)
+    return found, [topic for topic in Topic if may.topics.get(topic.value) != frozenset()]
 
 
 def _nodes(settings: Settings, store: ObjectStore, pool: str) -> Sequence[Finding]:
