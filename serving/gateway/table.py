@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serving.gateway.messages import Message
+from serving.gateway.shares import bounds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +39,9 @@ class RoutingTable:
 
     def _entry(self, name: str, door: str) -> Message:
         entry: Message = {}
-        below, bounds = 0.0, []
-        # A fixed order of labels: each gateway must put one key on one side.
-        for label, percent in sorted(self.splits.get(name, {}).items()):
-            below += percent
-            bounds.append({"label": label, "below": below})
-        if bounds:
-            entry["split"] = bounds
+        split = [{"label": label, "below": below} for label, below in bounds(self.splits.get(name, {}))]
+        if split:
+            entry["split"] = split
         mirror = self.mirrors.get(name)
         if mirror is not None:
             address = mirror.rest if door == "rest" else mirror.grpc

@@ -11,6 +11,7 @@ import pytest
 
 from roost.adapters.tf_messages import predict_pb2
 from serving.gateway.render import render
+from serving.gateway.shares import label_for
 from serving.gateway.table import RoutingTable
 from tests.integration.gateway.asking import PREDICT
 from tests.integration.gateway.running import Running, configured, started
@@ -70,6 +71,13 @@ def many_by_grpc(gateway: Running, keys: Sequence[str | None], name: str = "ua.d
 def sides(gateway: Running) -> dict[str, str]:
     """Each key's label."""
     return dict(zip(KEYS, many_by_grpc(gateway, KEYS), strict=True))
+
+
+def test_the_node_finds_the_same_side_for_each_key_as_the_gateway(sides: dict[str, str]):
+    """The page of rows does not go through the gateway's script, and follows the same split."""
+    found = {key: label_for("ua.default", key.encode(), {"previous": PERCENT}, otherwise="stable") for key in KEYS}
+
+    assert found == sides
 
 
 def is_the_share(counted: int, of: int, share: float = PERCENT / 100) -> bool:

@@ -14,6 +14,7 @@ from roost.contracts.errors import ModelServerUnavailable, Permanent
 from roost.contracts.manifest import InputSpec, OutputSpec
 from roost.contracts.policy import Policy
 from roost.ports.serving import Tensors
+from serving.gateway.shares import label_for
 from serving.node.app.catalogue import Wanted
 from serving.node.app.forms import PredictionAnswer
 from serving.node.app.predicting import Asked, parsed
@@ -104,6 +105,55 @@ def test_an_answer_that_is_not_one_a_row_is_refused(world: World, shape: tuple[i
     world.respond = lambda _: {"probability": np.zeros(shape, np.float32)}
 
     assert refusal(world, rows=[a_row(), a_row()]).status == 422
+
+
+KEYS = [f"user-{number}".encode() for number in range(40)]
+
+
+def shared_out(world: World, name: str = "ua.default") -> None:
+    """A quarter of the requests stays with the version before."""
+    world.serve(name, 2, a_manifest(name), stable=False)
+    world.serve(name, 3, a_manifest(name))
+    world.labels[name]["previous"] = 2
+    world.splits[name] = {"previous": 25}
+
+
+def test_requests_that_choose_nothing_are_shared_out_by_their_key_as_the_gateway_does(world: World) -> None:
+    shared_out(world)
+    sides = {key: label_for("ua.default", key, {"previous": 25}, otherwise="stable") for key in KEYS}
+
+    answers = {key: ask(world, key=key).model for key in KEYS}
+
+    assert {key: answer.label for key, answer in answers.items()} == sides
+    assert {(answer.label, answer.version) for answer in answers.values()} == {("stable", 3), ("previous", 2)}
+    assert [asked[2] for asked in world.asked] == [2 if sides[key] == "previous" else None for key in KEYS]
+    assert len(world.recorded) == list(sides.values()).count("stable")
+
+
+def test_who_names_stable_or_has_no_key_is_not_shared_out(world: World) -> None:
+    shared_out(world)
+
+    assert {ask(world, key=key, label="stable").model.version for key in KEYS} == {3}
+    assert ask(world).model.version == 3
+
+
+def test_a_share_waits_until_the_model_server_has_its_label(world: World) -> None:
+    shared_out(world)
+    del world.labels["ua.default"]["previous"]
+
+    assert {ask(world, key=key).model.version for key in KEYS} == {3}
+
+
+def test_the_default_of_a_cohort_is_shared_out_by_its_own_name() -> None:
+    world = World(Policy.model_validate({"rules": {"predictions": {"cohort_default": "everyone"}}}))
+    shared_out(world, "everyone.default")
+
+    answers = {key: ask(world, "new", key=key).model for key in KEYS}
+
+    assert {(answer.cohort, answer.name) for answer in answers.values()} == {("everyone", "everyone.default")}
+    assert {key: answer.label for key, answer in answers.items()} == {
+        key: label_for("everyone.default", key, {"previous": 25}, otherwise="stable") for key in KEYS
+    }
 
 
 def test_a_request_is_checked_and_read_by_the_manifest_of_the_version_that_answers_it(world: World) -> None:

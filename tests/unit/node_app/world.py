@@ -86,6 +86,8 @@ class World:
         self.labels: dict[str, dict[str, int]] = {}
         self.labels_of_server: dict[str, dict[str, int]] | None = None
         self.states: dict[Key, VersionState] = {}
+        #: Served name to the share of each label beside `stable`.
+        self.splits: dict[str, dict[str, float]] = {}
         self.desired_only: set[str] = set()
         self.trouble: Exception | None = None
         self.respond: Callable[[Tensors], Tensors] = _probability
@@ -152,8 +154,10 @@ class World:
     def _desired_model(self, name: str) -> DesiredModel:
         listed = sorted(version for known, version in self.manifests if known == name)
         labels = {"stable": listed[-1]} if name in self.desired_only or name in self.labels else {}
+        split = self.splits.get(name, {})
+        labels |= dict.fromkeys(split, listed[0])
         versions = tuple(DesiredVersion(version=version, digest=DIGEST, rollout_id="r") for version in listed)
-        return DesiredModel(name=name, versions=versions, labels=labels)
+        return DesiredModel(name=name, versions=versions, labels=labels, split=split)
 
 
 def _probability(inputs: Tensors) -> Tensors:
