@@ -54,6 +54,9 @@ def _topics(wanted: Sequence[TopicSpec], there: Mapping[str, TopicSpec]) -> Iter
         if found.replication < spec.replication:
             said = f"topic {name} has {found.replication} replicas, and {spec.replication} are asked for"
             yield wrong("kafka", said, "reassign its partitions with Kafka's own kafka-reassign-partitions")
+        if found.min_in_sync < min(spec.min_in_sync, max(1, found.replication - 1)):
+            said = f"topic {name} acknowledges an event that {found.min_in_sync} of {found.replication} replicas have"
+            yield wrong("kafka", f"{said}: it may be lost with one broker", _TOPICS)
         if found.retention_ms not in {spec.retention_ms, -1} and found.retention_ms < spec.retention_ms:
             kept, asked = (milliseconds / 86_400_000 for milliseconds in (found.retention_ms, spec.retention_ms))
             yield wrong("kafka", f"topic {name} keeps events for {kept:g} days, not {asked:g}", _TOPICS)

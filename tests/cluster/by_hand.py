@@ -73,13 +73,14 @@ class PoolByHand:
         # A change while the controller notes that the roll has begun would lose that note, and with it the deadline:
         # a roll is given up only after a condition that says that it goes on.
         until("the roll has begun", lambda: self._progress().reason != "NewReplicaSetAvailable", _SECONDS)
-        self._deadline(1)
+        self.deadline(1)
         until("the controller gives the roll up", lambda: self._progress().status == "False", _SECONDS)
         # Only this roll is hopeless: the next one has its time again.
-        self._deadline(600)
+        self.deadline(600)
         return str(self._progress().message)
 
-    def _deadline(self, seconds: int) -> None:
+    def deadline(self, seconds: int) -> None:
+        """Seconds after which a roll that does not move is given up."""
         patch = {"spec": {"progressDeadlineSeconds": seconds}}
         self._apps.patch_namespaced_deployment(self.name, self.namespace, patch)
 

@@ -22,10 +22,12 @@ from roost.settings import ServingSettings
 _OWN_NAMESPACE: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 #: Seconds to connect, and to answer.
 _DEADLINES: Final = (3.0, 10.0)
-_REMEDIES: Final = {
+_REMEDIES: Final[dict[int, str]] = {
+    HTTPStatus.BAD_REQUEST: "is this the API server's address, with https?",
     HTTPStatus.UNAUTHORIZED: "the token is expired or of another cluster: give the pod a fresh service account token "
     "(automountServiceAccountToken), or log in again",
-    HTTPStatus.FORBIDDEN: "bind the role to the pod's service account: manifests/base/rights.yaml has it",
+    HTTPStatus.FORBIDDEN: "is there such a pool, and is it the right namespace (ROOST_SERVING__NAMESPACE)? then bind "
+    "the role to the pod's service account, naming the pool: manifests/base/rights.yaml has it",
     HTTPStatus.NOT_FOUND: "is it the right namespace (ROOST_SERVING__NAMESPACE), and are the manifests applied?",
     HTTPStatus.UNPROCESSABLE_ENTITY: "the manifests there are of another version: apply today's",
 }
@@ -59,13 +61,17 @@ class Cluster:
             ) from error
 
     def _refusal(self, what: str, error: ApiException) -> RoostError:
-        said = f"cannot {what} in namespace {self.namespace}: {self.host} answered {error.status}, {_words(error)}"
         status = int(error.status or 0)
+        if not status:
+            # The client's way to say that TLS failed.
+            return ClusterRefused(
+                f"cannot {what}: {self.host} is not trusted ({' '.join(str(error.reason).split())}); is this the API "
+                "server's address, and certificate-authority of the kubeconfig its own?"
+            )
+        said = f"cannot {what} in namespace {self.namespace}: {self.host} answered {status}, {_words(error)}"
         if status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT} or status >= 500:
             return ClusterUnavailable(said)
-        remedy = (
-            _REMEDIES.get(HTTPStatus(status)) if status else "is this the API server, and is its certificate trusted?"
-        )
+        remedy = _REMEDIES.get(status, "")
         return ClusterRefused(f"{said}; {remedy}" if remedy else said)
 
 
@@ -78,20 +84,21 @@ def open_cluster(settings: ServingSettings) -> Cluster:
     configuration = client.Configuration()
     # Whoever calls decides whether to try again, and knows until when.
     configuration.retries = False
-    try:
-        if "KUBERNETES_SERVICE_HOST" in os.environ:
-            config.load_incluster_config(client_configuration=configuration)
-        elif settings.namespace is not None:
-            config.load_kube_config(client_configuration=configuration)
-        else:
-            raise SettingsInvalid(
-                "no node directory is set and this is no pod: point ROOST_SERVING__DIRECTORY_FILE at a file that lists "
-                "the nodes (`roost up` writes one), or set ROOST_SERVING__NAMESPACE for your kubeconfig's cluster"
-            )
-    except (ConfigException, OSError) as error:
+    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ
+    if not in_a_pod and settings.namespace is None:
         raise SettingsInvalid(
-            f"the Kubernetes cluster is not known: {error}; in a pod set automountServiceAccountToken, else KUBECONFIG"
-        ) from error
+            "no node directory is set and this is no pod: point ROOST_SERVING__DIRECTORY_FILE at a file that lists "
+            "the nodes (`roost up` writes one), or set ROOST_SERVING__NAMESPACE for your kubeconfig's cluster"
+        )
+    try:
+        if in_a_pod:
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            config.load_kube_config(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        file = config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION
+        remedy = "set automountServiceAccountToken of the pod" if in_a_pod else f"KUBECONFIG is {file}: is it there?"
+        raise SettingsInvalid(f"the Kubernetes cluster is not known: {str(error).rstrip('.')}; {remedy}") from error
     namespace = settings.namespace or _OWN_NAMESPACE.read_text().strip()
     return Cluster(api=client.ApiClient(configuration), namespace=namespace, host=configuration.host)
 

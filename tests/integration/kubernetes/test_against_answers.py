@@ -192,6 +192,7 @@ class TestWorkload:
     @pytest.mark.parametrize(
         ("code", "reason", "message", "named"),
         [
+            (400, "BadRequest", "Bad Request", "with https"),
             (401, "Unauthorized", "Unauthorized", "the token is expired"),
             (403, "Forbidden", 'cannot patch resource "deployments"', "manifests/base/rights.yaml"),
             (404, "NotFound", 'namespaces "roost" not found', "ROOST_SERVING__NAMESPACE"),
