@@ -212,7 +212,9 @@ class World:
     def memory_or_store(self) -> ObjectStore:
         return self.store
 
-    def receive(self, manifest: ArtifactManifest, *, digest: str | None = None) -> str:
+    def receive(
+        self, manifest: ArtifactManifest, *, digest: str | None = None, traceparent: str | None = None
+    ) -> str:
         """What the model-ready consumer does. Returns the rollout's id."""
         run = manifest.run.run_id
         prefix = staging_prefix(manifest.customer, manifest.model, run)
@@ -230,6 +232,7 @@ class World:
             entered_at=self.clock.now(),
             deadline=self.clock.now() + timedelta(seconds=300),
             reason="announced",
+            traceparent=traceparent,
         )
         self.ledger.receive(rollout, event_id=f"event-{rollout.id}", events=[])
         return rollout.id
