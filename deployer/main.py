@@ -13,6 +13,7 @@ from typing import Final
 
 from deployer.promotion.canary_pool import CanaryPool
 from deployer.promotion.desired_store import DesiredStore
+from deployer.promotion.fence import Fence
 from deployer.promotion.nodes import PoolNodes
 from deployer.promotion.promoter import Promoter
 from deployer.promotion.reconciler import Reconciler
@@ -26,7 +27,7 @@ from deployer.rollout.relay import Relay
 from deployer.rollout.retention import Retention
 from deployer.rollout.workers import Worker
 from roost import policy_file
-from roost.contracts.errors import Retryable
+from roost.contracts.errors import DatabaseUnavailable, Retryable
 from roost.ports.clock import Clock, SystemClock
 from roost.ports.event_bus import EventPublisher
 from roost.ports.ledger import Wakeups
@@ -69,6 +70,8 @@ class Deployer:
         self._serving = serving
         self._pools: list[ThreadPoolExecutor] = []
         self._bells: list[Bell] = []
+        pools = (settings.serving.pool, settings.serving.canary_pool)
+        self._fence = Fence(parts.ledger, parts.store, pools)
         self._threads = Threads(self._loops(publisher, wakeups))
 
     def troubles(self) -> dict[str, str | None]:
@@ -92,15 +95,13 @@ class Deployer:
         return [
             Loop("listener", listen(wakeups, bells), self._bell(), parts.clock, idle=_IDLE),
             *self._workers(workers),
-            self._leased("commands", _busy(handle.step), commands),
+            self._leased("commands", self._fenced(_busy(handle.step)), commands),
             self._leased("relay", _busy(publish.step), relay),
             self._promoter(pool),
             self._canary(canary),
             *(self._reconciler(name) for name in (serving.pool, serving.canary_pool)),
             self._repeated("census", Census(parts).step),
-            self._leased(
-                "retention", Retention(parts, timedelta(days=self._settings.deployer.retention_days)).step, self._bell()
-            ),
+            self._retention(),
         ]
 
     def _workers(self, bells: list[Bell]) -> list[Loop]:
@@ -109,28 +110,49 @@ class Deployer:
         for index, bell in enumerate(bells):
             name = f"{self._parts.owner}/{index}"
             worker = Worker(self._parts, controller, name=name, lease_seconds=self._settings.deployer.lease_seconds)
-            loops.append(Loop(f"worker-{index}", _busy(worker.step), bell, self._parts.clock, idle=_WORKER_IDLE))
+            step = self._fenced(_busy(worker.step))
+            loops.append(Loop(f"worker-{index}", step, bell, self._parts.clock, idle=_WORKER_IDLE))
         return loops
 
     def _promoter(self, bell: Bell) -> Loop:
         pool = self._settings.serving.pool
-        desired = self._desired(pool)
+        desired = self._written(pool)
         promoter = Promoter(self._parts, desired, self._nodes(pool))
-        return self._leased(f"pool/{pool}", lambda: promoter.step().wait_seconds, bell, desired.forget)
+        step = self._fenced(lambda: promoter.step().wait_seconds)
+        return self._leased(f"pool/{pool}", step, bell, desired.forget)
 
     def _canary(self, bell: Bell) -> Loop:
         pool = self._settings.serving.canary_pool
-        desired = self._desired(pool)
+        desired = self._written(pool)
         # Pools end in this order: a judge under way still finds its readers.
         judges, readers = self._executor(_JUDGES), self._executor(_READERS)
         judge = CanaryJudge(self._parts, self._serving.predictor, readers)
         canary = CanaryPool(self._parts, desired, self._nodes(pool), judge.judge, judges)
         canary.on_judged = bell.ring
-        return self._leased(f"pool/{pool}", lambda: canary.step().wait_seconds, bell, desired.forget)
+        step = self._fenced(lambda: canary.step().wait_seconds)
+        return self._leased(f"pool/{pool}", step, bell, desired.forget)
 
     def _reconciler(self, pool: str) -> Loop:
         reconciler = Reconciler(self._desired(pool), self._nodes(pool), self._parts.policy.restart)
         return self._repeated(f"reconciler/{pool}", reconciler.step)
+
+    def _retention(self) -> Loop:
+        retention = Retention(self._parts, timedelta(days=self._settings.deployer.retention_days))
+        return self._leased("retention", self._fenced(retention.step), self._bell())
+
+    def _fenced(self, step: Step) -> Step:
+        """The step, where the ledger knows what serves; one that knows less is not acted on."""
+
+        def checked() -> float | None:
+            try:
+                self._fence.check()
+                return step()
+            except DatabaseUnavailable:
+                # What comes back may be a backup.
+                self._fence.doubt()
+                raise
+
+        return checked
 
     def _repeated(self, name: str, step: Callable[[], object]) -> Loop:
         seconds = self._settings.deployer.reconcile_seconds
@@ -144,6 +166,11 @@ class Deployer:
     def _desired(self, pool: str) -> DesiredStore:
         interval = self._settings.deployer.write_interval_seconds
         return DesiredStore(pool, self._parts.store, self._parts.clock, interval, self._parts.policy.loading(pool))
+
+    def _written(self, pool: str) -> DesiredStore:
+        desired = self._desired(pool)
+        desired.fence = self._fence
+        return desired
 
     def _nodes(self, pool: str) -> PoolNodes:
         return PoolNodes(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from deployer.domain.planner import Change, plan
 from deployer.promotion import models_config
 from deployer.promotion.bucket import TokenBucket
+from deployer.promotion.fence import NOTED, Fence
 from roost.contracts.desired import DesiredState, LoadingOrder
 from roost.contracts.errors import Conflict, NotFound, StorageUnavailable
 from roost.contracts.ids import config_object, desired_object
@@ -32,6 +33,7 @@ class Held:
 
     state: DesiredState
     object_generation: int
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class DesiredStore:
@@ -47,6 +49,8 @@ class DesiredStore:
     ) -> None:
         """`write_interval` in seconds, once a burst of two writes is spent; `loading` is the policy's for this pool."""
         self.pool = pool
+        #: Whoever writes sets it; one that only reads needs none.
+        self.fence: Fence | None = None
         self._loading = loading
         self._store = store
         self._bucket = TokenBucket(clock, write_interval)
@@ -80,11 +84,16 @@ class DesiredStore:
         Raises:
             Conflict: somebody else wrote first. Nothing was written; plan again on what is there now.
             StorageUnavailable: no answer. It may have been written; plan again on what is there now.
+            LedgerBehind: this ledger's word must not be followed. Nothing was written.
         """
         held = self._current()
         wanted = plan(held.state, changes, reason, self._loading)
         if wanted is held.state:
             return wanted
+        metadata = {"write_id": uuid.uuid4().hex, _GENERATION: str(wanted.generation)}
+        if self.fence is not None:
+            self.fence.reserve(self.pool, held.state.generation, held.metadata, wanted.generation)
+            metadata[NOTED] = "yes"
         self._bucket.take()
         try:
             with rollout_spans.generation(self.pool, carried) as places:
@@ -92,14 +101,14 @@ class DesiredStore:
                     desired_object(self.pool),
                     wanted.encoded(),
                     if_generation=held.object_generation,
-                    metadata={"write_id": uuid.uuid4().hex, _GENERATION: str(wanted.generation), **places},
+                    metadata={**metadata, **places},
                 )
         except (Conflict, StorageUnavailable) as error:
             self.forget()
             result = "lost_race" if isinstance(error, Conflict) else "unavailable"
             metrics.GENERATION_WRITES.labels(pool=self.pool, result=result).inc()
             raise
-        self._held = Held(state=wanted, object_generation=written.generation)
+        self._held = Held(state=wanted, object_generation=written.generation, metadata=metadata)
         metrics.GENERATION_WRITES.labels(pool=self.pool, result="written").inc()
         metrics.GENERATION.labels(pool=self.pool).set(wanted.generation)
         log.info(
@@ -135,7 +144,11 @@ class DesiredStore:
         if self._held is None:
             try:
                 content, stored = self._store.read(desired_object(self.pool))
-                self._held = Held(state=DesiredState.decoded(content), object_generation=stored.generation)
+                self._held = Held(
+                    state=DesiredState.decoded(content),
+                    object_generation=stored.generation,
+                    metadata=stored.metadata,
+                )
             except NotFound:
                 self._held = Held(state=DesiredState.empty(self.pool), object_generation=0)
             metrics.GENERATION.labels(pool=self.pool).set(self._held.state.generation)

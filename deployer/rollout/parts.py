@@ -16,7 +16,16 @@ from roost.contracts.policy import Policy, Rules
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
 from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
-from roost.ports.ledger import Change, CommandLedger, Housekeeping, Leases, OnboardingLedger, Outbox, RolloutLedger
+from roost.ports.ledger import (
+    Change,
+    CommandLedger,
+    Generations,
+    Housekeeping,
+    Leases,
+    OnboardingLedger,
+    Outbox,
+    RolloutLedger,
+)
 from roost.ports.object_store import ObjectStore
 from roost.telemetry import metrics, rollout_spans, tracing
 
@@ -25,7 +34,7 @@ log = logging.getLogger(__name__)
 _OPERATION_IDS: Final = uuid.UUID("1d0a62c4-9a53-5c0e-8f3f-6f3d6a0b9c21")
 
 
-class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeeping, Leases, Protocol):
+class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeeping, Leases, Generations, Protocol):
     """The whole ledger: one adapter implements all of it."""
 
 

@@ -28,6 +28,7 @@ MODULES: Final = (
     "roost.cli.oncall",
     "roost.cli.bus",
     "roost.cli.database",
+    "roost.cli.rebuild",
     "roost.cli.inspect",
     "roost.cli.doctor",
     "roost.cli.processes",

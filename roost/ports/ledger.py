@@ -320,7 +320,17 @@ class Leases(Protocol):
         """Give it back, if it is ours."""
 
 
-class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeeping, Leases, Protocol):
+class Generations(Protocol):
+    """The newest generation of each pool that this ledger knows of: a ledger of before knows less than the world."""
+
+    def newest_generation(self, pool: str) -> int | None:
+        """What was reserved last; None where nothing ever was."""
+
+    def reserve_generation(self, pool: str, generation: int) -> None:
+        """Note a generation before it is written, so that the ledger never knows less than the world. Never falls."""
+
+
+class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeeping, Leases, Generations, Protocol):
     """All of it: what an adapter implements, and what a process opens once and hands out in parts."""
 
     def close(self) -> None:

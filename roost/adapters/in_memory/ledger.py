@@ -9,13 +9,20 @@ from roost.adapters.in_memory.ledger_commands import (
     InMemoryOutbox,
 )
 from roost.adapters.in_memory.ledger_onboarding import InMemoryOnboarding
+from roost.adapters.in_memory.ledger_rebuilding import InMemoryRebuilding
 from roost.adapters.in_memory.ledger_rollouts import InMemoryRollouts
 from roost.adapters.in_memory.ledger_state import InMemoryWakeups, LedgerState
 from roost.ports.clock import Clock
 
 
 class InMemoryLedger(
-    InMemoryOnboarding, InMemoryRollouts, InMemoryCommands, InMemoryOutbox, InMemoryHousekeeping, InMemoryLeases
+    InMemoryOnboarding,
+    InMemoryRollouts,
+    InMemoryCommands,
+    InMemoryOutbox,
+    InMemoryHousekeeping,
+    InMemoryLeases,
+    InMemoryRebuilding,
 ):
     """Implements every protocol of `roost.ports.ledger`. Safe to share between threads; gone with the process."""
 

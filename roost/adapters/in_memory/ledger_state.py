@@ -40,6 +40,8 @@ class LedgerState:
     rollouts: dict[str, RolloutSlot] = field(default_factory=dict)
     #: Served name to the last version that was given out.
     versions: dict[tuple[str, str], int] = field(default_factory=dict)
+    #: Pool to the newest generation that was reserved.
+    generations: dict[str, int] = field(default_factory=dict)
     quarantines: dict[str, Quarantine] = field(default_factory=dict)
     commands: dict[str, CommandRow] = field(default_factory=dict)
     freezes: dict[str, Freeze] = field(default_factory=dict)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from roost.adapters.postgres.commands import PostgresCommands
 from roost.adapters.postgres.database import Database
+from roost.adapters.postgres.generations import PostgresGenerations
 from roost.adapters.postgres.housekeeping import PostgresHousekeeping
 from roost.adapters.postgres.leases import PostgresLeases
 from roost.adapters.postgres.onboarding import PostgresOnboarding
 from roost.adapters.postgres.outbox import PostgresOutbox
 from roost.adapters.postgres.quarantine import PostgresQuarantine
+from roost.adapters.postgres.rebuilding import PostgresRebuilding
 from roost.adapters.postgres.rollouts import PostgresRollouts
 
 
@@ -20,6 +22,8 @@ class PostgresLedger(
     PostgresOutbox,
     PostgresHousekeeping,
     PostgresLeases,
+    PostgresGenerations,
+    PostgresRebuilding,
 ):
     """Implements every protocol of `roost.ports.ledger` over one pool. Safe to share between threads."""
 

@@ -46,12 +46,17 @@ UPDATE onboardings SET stage = %(stage)s, attempts = %(attempts)s, next_attempt_
     error = %(error)s, lease_until = NULL
 WHERE customer = %(customer)s AND event_id = %(event_id)s AND airflow_run_id = %(run_id)s
 """
-_OLDEST: Final = """
-SELECT min(signed_up_at) AS oldest FROM onboardings
-WHERE stage IN ('signed_up', 'training', 'trained') AND NOT EXISTS (
+# Who was found answered is never looked at again: both statements go by the index `onboardings_unanswered`.
+_UNANSWERED: Final = """
+stage IN ('signed_up', 'training', 'trained') AND answered_for IS DISTINCT FROM signed_up_at
+"""
+_ANSWERED: Final = f"""
+UPDATE onboardings SET answered_for = signed_up_at
+WHERE {_UNANSWERED} AND EXISTS (
     SELECT 1 FROM rollouts
     WHERE rollouts.customer = onboardings.customer AND phase = ANY(%(answered)s) AND received_at >= signed_up_at)
-"""
+"""  # noqa: S608  # our own words
+_OLDEST: Final = f"SELECT min(signed_up_at) AS oldest FROM onboardings WHERE {_UNANSWERED}"  # noqa: S608  # our own words
 _FOLLOW: Final = """
 UPDATE onboardings SET stage = 'training', airflow_run_id = %(run_id)s, attempts = 0, next_attempt_at = NULL,
     error = NULL, lease_until = NULL
@@ -103,7 +108,8 @@ class PostgresOnboarding:
     def oldest_unanswered(self) -> datetime | None:
         """The longest waiting signup."""
         with self._database.transaction() as cursor:
-            row = cursor.execute(_OLDEST, {"answered": sorted(ANSWERED)}).fetchone()
+            cursor.execute(_ANSWERED, {"answered": sorted(ANSWERED)})
+            row = cursor.execute(_OLDEST).fetchone()
             oldest: datetime | None = row["oldest"] if row else None
             return oldest
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from deployer.promotion.canary_pool import CanaryPool
 from deployer.promotion.desired_store import DesiredStore
+from deployer.promotion.fence import Fence
 from deployer.promotion.nodes import PoolNodes
 from deployer.promotion.promoter import Promoter
 from deployer.promotion.reconciler import Reconciler
@@ -165,16 +166,22 @@ class World:
         parts = self.parts
         self.controller = Controller(parts, self.threads)
         self.worker = Worker(parts, self.controller, name="w", lease_seconds=30)
-        self.promoter = Promoter(parts, self.desired_store("default"), self.nodes_of("default"))
+        fence = Fence(self.ledger, self.store, ("default", "canary"))
+        self.promoter = Promoter(parts, self.written("default", fence), self.nodes_of("default"))
         judge = CanaryJudge(parts, self.pools, self.threads)
         self.canary_pool = CanaryPool(
-            parts, self.desired_store("canary"), self.nodes_of("canary"), judge.judge, InlineExecutor()
+            parts, self.written("canary", fence), self.nodes_of("canary"), judge.judge, InlineExecutor()
         )
         self.commands = Commands(parts)
         self.reconciler = Reconciler(self.desired_store("default"), self.nodes_of("default"))
 
     def desired_store(self, pool: str) -> DesiredStore:
         return DesiredStore(pool, self.store, self.clock, self.interval, self.parts.policy.loading(pool))
+
+    def written(self, pool: str, fence: Fence) -> DesiredStore:
+        desired = self.desired_store(pool)
+        desired.fence = fence
+        return desired
 
     def nodes_of(self, pool: str) -> PoolNodes:
         return PoolNodes(pool, self.pools, self.pools, self.clock, self.threads)
@@ -212,9 +219,7 @@ class World:
     def memory_or_store(self) -> ObjectStore:
         return self.store
 
-    def receive(
-        self, manifest: ArtifactManifest, *, digest: str | None = None, traceparent: str | None = None
-    ) -> str:
+    def receive(self, manifest: ArtifactManifest, *, digest: str | None = None, traceparent: str | None = None) -> str:
         """What the model-ready consumer does. Returns the rollout's id."""
         run = manifest.run.run_id
         prefix = staging_prefix(manifest.customer, manifest.model, run)
