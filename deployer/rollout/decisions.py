@@ -11,7 +11,7 @@ from deployer.rollout.parts import Parts
 from roost.contracts.events import DeployCommand
 from roost.contracts.ids import version_prefix
 from roost.contracts.manifest import MANIFEST_NAME
-from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
+from roost.contracts.rollout import EXCLUSIVE, PREVIOUS_UNKNOWN, Phase, Rollout
 from roost.ports.ledger import Quarantine, RolloutQuery
 
 #: What a rollback may start from.
@@ -96,8 +96,10 @@ class Decisions:
         """
         refusal = self._irreversible(rollout)
         if refusal is None and rollout.phase in _ANSWERING and rollout.previous_version is None:
+            unknown = "has nothing known before it, since the ledger was made again"
+            first = unknown if rollout.facts.get(PREVIOUS_UNKNOWN) else "is the first: there is none to return to"
             refusal = (
-                f"Version {rollout.version} of {rollout.name} is the first: there is none to return to. Train again "
+                f"Version {rollout.version} of {rollout.name} {first}. Train again "
                 f"with `roost train {rollout.customer}`, or end its serving with `roost reject --rollout {rollout.id}`."
             )
         return self._take_back(rollout, command) if refusal is None else unchanged(refusal, rollout)

@@ -6,6 +6,7 @@ Which phase may follow which is decided in one table, `deployer.domain.transitio
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from pydantic import AwareDatetime, Field
 
@@ -60,6 +61,9 @@ ANSWERED: frozenset[Phase] = TERMINAL | {Phase.LIVE}
 EXCLUSIVE: frozenset[Phase] = frozenset(
     {Phase.CANARY, Phase.AWAITING_APPROVAL, Phase.PROMOTING, Phase.LIVE, Phase.ROLLING_BACK, Phase.HALTED}
 )
+
+#: Key in a rollout's facts: its record was made again, and nobody knows what answered before it.
+PREVIOUS_UNKNOWN: Final = "previous_unknown"
 
 
 class Rollout(Frozen):

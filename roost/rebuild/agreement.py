@@ -12,14 +12,14 @@ from typing import Final
 
 from roost.contracts.cloudevents import Event
 from roost.contracts.desired import PREVIOUS, DesiredModel, DesiredVersion
-from roost.contracts.ids import split_served_name
-from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
+from roost.contracts.ids import rollout_id, split_served_name
+from roost.contracts.rollout import EXCLUSIVE, PREVIOUS_UNKNOWN, Phase, Rollout
 from roost.contracts.rollout_events import transition_event
 from roost.ports.rebuilding import RebuiltRollout
 from roost.rebuild import rollouts
-from roost.rebuild.objects import World
+from roost.rebuild.objects import StoredManifest, World
 from roost.rebuild.previous import with_previous
-from roost.rebuild.rollouts import PREVIOUS_UNKNOWN, Sources
+from roost.rebuild.rollouts import Sources
 
 SOURCE: Final = "roost/rebuild"
 _ANSWERS: Final = frozenset({Phase.LIVE, Phase.SETTLED, Phase.PROMOTING, Phase.ROLLING_BACK, Phase.HALTED})
@@ -53,10 +53,45 @@ def agreed(sources: Sources, world: World, canary: str, found: Iterable[RebuiltR
     for name in sorted(by_name):
         lists = served[name][1] if name in served else None
         own = with_previous(sources, by_name[name], lists, world.stored.get(split_served_name(name), ()))
+        own += _to_return_to(sources, world, own)
         result.rollouts += _settled(result, sources, [_moved_on(result, sources, one, lists) for one in own], lists)
     result.rollouts.sort(key=lambda one: (one.rollout.entered_at, one.rollout.id))
     result.answering = [_stable(entry).rollout_id for _, entry in served.values() if entry.stable is not None]
     return result
+
+
+def _to_return_to(sources: Sources, world: World, own: Sequence[RebuiltRollout]) -> list[RebuiltRollout]:
+    """Versions that a rollback returns to, and of which the log knows nothing: as they are stored."""
+    found = []
+    known = {one.rollout.version for one in own}
+    for row in (one.rollout for one in own):
+        version = row.previous_version
+        if version is None or version in known or (row.customer, row.model, version) not in world.whole:
+            continue
+        manifest = sources.manifests(row.customer, row.model, version)
+        if manifest is not None:
+            known.add(version)
+            stored = _stored(row, version, manifest)
+            reason = f"Rebuilt: version {row.version} came after it, and the log does not reach back to it."
+            found.append(rollouts.from_manifest(sources, stored, manifest.content, reason))
+    return found
+
+
+def _stored(after: Rollout, version: int, manifest: StoredManifest) -> Rollout:
+    return Rollout(
+        id=rollout_id(after.customer, after.model, manifest.digest),
+        customer=after.customer,
+        model=after.model,
+        pool=after.pool,
+        phase=Phase.SETTLED,
+        run_id=manifest.content.run.run_id,
+        digest=manifest.digest,
+        artifact_uri="",
+        trained_at=manifest.content.run.trained_at,
+        received_at=manifest.content.run.trained_at,
+        entered_at=manifest.content.run.trained_at,
+        version=version,
+    )
 
 
 def _by_object(sources: Sources, pool: str, entry: DesiredModel, listed: DesiredVersion) -> RebuiltRollout:
@@ -80,8 +115,8 @@ def _by_object(sources: Sources, pool: str, entry: DesiredModel, listed: Desired
     manifest = sources.manifests(customer, model, listed.version)
     if manifest is not None:
         # It was received after its training; no better date is left.
-        row = row.model_copy(update={"received_at": manifest.run.trained_at})
-    return rollouts.from_manifest(sources, row, manifest, reason)
+        row = row.model_copy(update={"received_at": manifest.content.run.trained_at})
+    return rollouts.from_manifest(sources, row, manifest.content if manifest else None, reason)
 
 
 def _role(pool: str, entry: DesiredModel, version: int) -> tuple[Phase, str]:

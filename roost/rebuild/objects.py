@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from roost.contracts.desired import DesiredModel, DesiredState
 from roost.contracts.errors import NotFound, Permanent
 from roost.contracts.ids import InvalidId, served_name, version_prefix
-from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest
+from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest, digest_of
 from roost.ports.object_store import ObjectStore
 from roost.rebuild.log import Progress
 
@@ -55,11 +55,19 @@ def read(store: ObjectStore, progress: Progress) -> World:
     return World(pools=pools, stored=versions, whole=whole)
 
 
-def manifest(store: ObjectStore, customer: str, model: str, version: int) -> ArtifactManifest | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredManifest:
+    """The manifest of a stored version, and the digest of its very bytes."""
+
+    content: ArtifactManifest
+    digest: str
+
+
+def manifest(store: ObjectStore, customer: str, model: str, version: int) -> StoredManifest | None:
     """The manifest of a stored version; None where it is gone or unreadable. Raises `StorageUnavailable`."""
     try:
         content, _ = store.read(version_prefix(customer, model, version) + MANIFEST_NAME)
-        return ArtifactManifest.model_validate_json(content)
+        return StoredManifest(content=ArtifactManifest.model_validate_json(content), digest=digest_of(content))
     except (NotFound, ValidationError):
         return None
 

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from roost.contracts.desired import PREVIOUS, DesiredModel
-from roost.contracts.rollout import Phase, Rollout
+from roost.contracts.rollout import PREVIOUS_UNKNOWN, Phase, Rollout
 from roost.ports.rebuilding import RebuiltRollout
-from roost.rebuild.rollouts import PREVIOUS_UNKNOWN, Sources, knows_previous
+from roost.rebuild.rollouts import Sources, knows_previous
 
 _NEEDS: Final = frozenset({Phase.PROMOTING, Phase.LIVE, Phase.SETTLED, Phase.ROLLING_BACK, Phase.HALTED})
 

@@ -15,12 +15,11 @@ from roost.contracts.policy import Policy
 from roost.contracts.rollout import Phase, Rollout, Transition
 from roost.ports.rebuilding import RebuiltRollout
 from roost.rebuild.log import Heard, Log
+from roost.rebuild.objects import StoredManifest
 
 ACTOR: Final = "roost rebuild"
 #: Key in a rollout's facts: what its record was made from. In a line's: where the event lies.
 REBUILT_FROM: Final = "rebuilt_from"
-#: Key in a rollout's facts, where a rollback would have to guess.
-PREVIOUS_UNKNOWN: Final = "previous_unknown"
 _EVENT_FACTS: Final = ("metrics", "code_version", "data_window", "scope", "cohort")
 #: From here on a rollout knows what answered before it.
 _HAS_PREVIOUS: Final = frozenset(
@@ -28,7 +27,7 @@ _HAS_PREVIOUS: Final = frozenset(
 )
 
 #: Manifest of a stored version; None where there is none.
-Manifests = Callable[[str, str, int], ArtifactManifest | None]
+Manifests = Callable[[str, str, int], StoredManifest | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +158,8 @@ def _line(heard: Heard) -> Transition:
 
 
 def _manifest(sources: Sources, last: RolloutChanged) -> ArtifactManifest | None:
-    return sources.manifests(last.customer, last.model, last.version) if last.version else None
+    found = sources.manifests(last.customer, last.model, last.version) if last.version else None
+    return found.content if found else None
 
 
 def _trained_at(
