@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+import sys
+from collections.abc import Iterator
 
-import httpx
 import psycopg
 import pytest
-import yaml
 
 from roost.dashboards.customer import CUSTOMER_BOARD
-from roost.telemetry.catalogue import FOREIGN, series
-from roost.telemetry.health import HealthServer
+from roost.dashboards.fleet import FLEET_BOARD
+from roost.dashboards.panels import Dashboard
+from roost.dashboards.pipeline import PIPELINE_BOARD
+from roost.telemetry.catalogue import FOREIGN, catalogue, series
 from tests.parts import free_port
+from tests.prometheus import ALERTS, Prometheus, eventually, program, scraping
 
 pytestmark = pytest.mark.integration
-
-ALERTS = Path("manifests/alerts")
-
-
-def program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed: Debian's package prometheus brings it")
-    return found
-
-
-def eventually(look: Callable[[], Any], seconds: float = 30) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"nothing within {seconds} s")
 
 
 def test_the_rules_are_valid_and_each_alert_fires_and_stays_silent_as_it_should() -> None:
@@ -52,64 +31,45 @@ def test_the_rules_are_valid_and_each_alert_fires_and_stays_silent_as_it_should(
 
 
 @pytest.fixture(scope="module")
-def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    """Prometheus with Roost's rules, scraping one process of Roost and one that is not there."""
-    binary, folder = program("prometheus"), tmp_path_factory.mktemp("prometheus")
-    health, port = HealthServer("127.0.0.1", 0, dict), free_port()
-    jobs = {"roost-deployer": health.address, "roost-console": f"127.0.0.1:{free_port()}"}
-    config = {
-        "global": {"scrape_interval": "500ms", "evaluation_interval": "500ms"},
-        "rule_files": [str(file.absolute()) for file in ALERTS.glob("*.rules.yaml")],
-        "scrape_configs": [
-            {"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in jobs.items()
-        ],
-    }
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    arguments = [
-        f"--config.file={folder}/prometheus.yaml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-    ]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([binary, *arguments], stdout=log, stderr=log)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/v1", timeout=5) as client:
-            eventually(lambda: _answers(client))
-            yield client
-    finally:
-        process.terminate()
-        process.wait(20)
-        health.close()
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Prometheus with Roost's rules, scraping a process that shows every metric, and one that is not there."""
+    program("prometheus")
+    command = [sys.executable, "-m", "tests.integration.observability.every_metric"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        jobs = {"roost-deployer": [address], "roost-console": [f"127.0.0.1:{free_port()}"]}
+        with scraping(tmp_path_factory.mktemp("prometheus"), jobs) as found:
+            yield found
 
 
-def _answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/status/buildinfo").is_success
-    except httpx.TransportError:
-        return False
+def test_a_scrape_shows_every_series_of_the_catalogue_and_nothing_else_of_ours(prometheus: Prometheus) -> None:
+    ours = series() - FOREIGN.keys()
+    eventually("each series is there", lambda: prometheus.names() >= ours)
+    assert prometheus.names() == ours
+    assert prometheus.ask("up")
+    assert prometheus.families("roost-deployer") == {one.name: (one.kind, one.meaning) for one in catalogue()}
 
 
-def ask(client: httpx.Client, query: str) -> list[Any]:
-    answer = client.get("/query", params={"query": query}).json()
-    found: list[Any] = answer["data"]["result"]
-    return found
+def test_every_rule_evaluates_and_each_recording_gives_a_number(prometheus: Prometheus) -> None:
+    rules = prometheus.evaluated()
+    assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
+    recorded = [rule["name"] for rule in rules if rule["type"] == "recording"]
+    assert len(recorded) == 8
+    eventually("each has a number", lambda: all(prometheus.ask(name) for name in recorded))
+    assert {float(prometheus.ask(name)[0]["value"][1]) for name in recorded} == {0.0}
 
 
-def test_a_scrape_shows_what_the_catalogue_says_and_nothing_else_of_ours(prometheus: httpx.Client) -> None:
-    from roost.telemetry import metrics
-
-    metrics.NODES_BEHIND.labels(pool="scraped").set(0)
-    metrics.SIGNUP_TO_ANSWER.observe(40)
-    eventually(lambda: ask(prometheus, 'roost_pool_nodes_behind_count{pool="scraped"}'))
-    names = set(prometheus.get("/label/__name__/values").json()["data"])
-    ours = {name for name in names if name.startswith("roost_") and not name.endswith("_created")}
-    assert ours - series() == set()
-    assert {"roost_pool_nodes_behind_count", "roost_onboarding_signup_to_answer_seconds_bucket", *FOREIGN} <= names
+@pytest.mark.parametrize("board", [FLEET_BOARD, PIPELINE_BOARD], ids=lambda board: str(board.uid))
+def test_prometheus_understands_every_panel(prometheus: Prometheus, board: Dashboard) -> None:
+    for query in [query for panel in board.panels for query, _ in panel.queries]:
+        prometheus.ask(query)
 
 
-def test_an_alert_goes_off_in_a_running_prometheus(prometheus: httpx.Client) -> None:
+def test_an_alert_goes_off_in_a_running_prometheus(prometheus: Prometheus) -> None:
     """`RoostProcessDown` waits two minutes; that it is pending shows the way from a scrape to the alert."""
-    found = eventually(lambda: ask(prometheus, 'ALERTS{alertname="RoostProcessDown"}'))
+    query = 'ALERTS{alertname="RoostProcessDown"}'
+    found = eventually("the alert is pending", lambda: prometheus.ask(query))
     assert [(one["metric"]["job"], one["metric"]["alertstate"]) for one in found] == [("roost-console", "pending")]
 
 
