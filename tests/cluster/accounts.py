@@ -116,7 +116,7 @@ def install_rights(cluster: Cluster, namespace: str = NAMESPACE) -> None:
 
     In another namespace than ``roost`` a test has them to itself.
     """
-    wanted = [_moved(one, namespace) for one in of(rendered("local"), *_RIGHTS)]
+    wanted = [moved(one, namespace) for one in of(rendered("local"), *_RIGHTS)]
     # One after the other: what is in a namespace needs it to be there.
     for kinds in (_RIGHTS[:1], _RIGHTS[1:]):
         documents = yaml.safe_dump_all([one for one in wanted if one["kind"] in kinds])
@@ -127,7 +127,7 @@ def install_rights(cluster: Cluster, namespace: str = NAMESPACE) -> None:
         until("the restart has its rights", lambda: restart.may(may_roll), 60)
 
 
-def _moved(one: Object, namespace: str) -> Object:
+def moved(one: Object, namespace: str) -> Object:
     """The same object in another namespace."""
     moved = copy.deepcopy(one)
     moved["metadata"]["name" if one["kind"] == "Namespace" else "namespace"] = namespace

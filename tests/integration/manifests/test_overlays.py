@@ -204,9 +204,11 @@ def _selected(selector: Object, labels: dict[str, str]) -> bool:
 def test_the_canary_pool_reaches_storage_only_and_is_reached_by_the_deployer_only(objects: tuple[Object, ...]) -> None:
     canary = {"app.kubernetes.io/name": "roost-node", "roost/pool": "canary"}
     assert allowed(objects, canary, "Egress") == {"roost-names", "roost-storage"}
-    assert allowed(objects, canary, "Ingress") == {"roost-nodes-are-steered", "roost-monitoring"}
+    steered = {"roost-nodes-are-steered", "roost-monitoring"}
+    assert allowed(objects, canary, "Ingress") == steered | {"roost-copies-arrive"}
     serving = canary | {"roost/pool": "default"}
-    assert allowed(objects, serving, "Ingress") - allowed(objects, canary, "Ingress") == {"roost-predictions"}
+    assert allowed(objects, serving, "Ingress") == steered | {"roost-predictions"}
+    assert allowed(objects, serving, "Egress") == {"roost-names", "roost-storage", "roost-copies"}
     (nothing,) = [one for one in of(objects, "NetworkPolicy") if one["metadata"]["name"] == "roost-nothing"]
     assert nothing["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
@@ -215,6 +217,48 @@ def test_the_namespace_is_restricted(objects: tuple[Object, ...]) -> None:
     (namespace,) = of(objects, "Namespace")
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     assert all(one["metadata"].get("namespace", "roost") == "roost" for one in objects)
+
+
+def test_a_file_that_a_setting_names_is_mounted_and_renewed_where_it_is_read(objects: tuple[Object, ...]) -> None:
+    """A secret mounted by subPath stays as it was when the pod started: certificates would run out."""
+    readers = {
+        "ROOST_GATEWAY__": ("roost-pool-default/", "roost-pool-canary/"),
+        "ROOST_SERVING__PREDICT_": ("roost-pool-default/", "roost-pool-canary/", "roost-deployer/deployer"),
+        "ROOST_CONSOLE__": ("roost-console/console",),
+    }
+    for where, container in containers(objects):
+        mounts = {mount["mountPath"]: "subPath" in mount for mount in container.get("volumeMounts", ())}
+        for name, value in literal(objects, container).items():
+            read = any(name.startswith(prefix) and where.startswith(ones) for prefix, ones in readers.items())
+            if read and name.endswith("_FILE"):
+                assert mounts.get(str(Path(value).parent)) is False, (where, name)
+
+
+def test_gateways_on_google_cloud_ask_for_tokens_over_tls_and_share_a_replica_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the local overlay leaves out, every other one has, down to who asks gateways from inside."""
+    for overlay in (name for name in OVERLAYS if name != "local"):
+        found = dict(containers(rendered(overlay)))
+        with monkeypatch.context() as patch:
+            for name, value in literal(rendered(overlay), found["roost-pool-default/node"]).items():
+                patch.setenv(name, value)
+            settings = Settings()
+        gateway = settings.gateway
+        assert gateway.tls_cert_file, overlay
+        assert gateway.tls_key_file, overlay
+        assert gateway.jwks_file, overlay
+        assert gateway.customer_rate, overlay
+        assert set(gateway.trusted_proxies) <= set(gateway.allow_cidrs)
+        assert settings.serving.predict_ca_file == gateway.tls_cert_file.with_name("ca.crt")
+        (authorities,) = [
+            volume["secret"]["items"]
+            for name, pod in pods(rendered(overlay))
+            for volume in pod["volumes"]
+            if name == "roost-deployer" and volume["name"] == "gateway-ca"
+        ]
+        # The deployer gets no key of the gateways.
+        assert [one["key"] for one in authorities] == ["ca.crt"]
 
 
 @pytest.mark.parametrize(
