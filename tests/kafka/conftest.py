@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from roost.embedded.apache_kafka import Brokers, Layout, Program
+from tests.kafka.secured import Secured
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,9 @@ def start_brokers(kafka_program: Program) -> Iterator[Callable[[Layout], Brokers
     for brokers in started:
         brokers.kill()
     shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def secured(start_brokers: Callable[[Layout], Brokers], tmp_path_factory: pytest.TempPathFactory) -> Secured:
+    """A broker with TLS, logins and ACLs, its topics and rights set up; shared, so leave it as you found it."""
+    return Secured.start(start_brokers, tmp_path_factory.mktemp("certificates"))

@@ -44,6 +44,12 @@ def handshake(text: str) -> Exception:
         ),
         (errors.GroupAuthorizationFailedError("roost-models"), SECURE, "in a consumer group", "roost topics rights"),
         (errors.ClusterAuthorizationFailedError("an ACL was not made"), MUTUAL, "this client's certificate", "--acls"),
+        (
+            errors.KafkaError("Unexpected error in InitProducerIdResponse: [Error 31] ClusterAuthorizationFailedError"),
+            SECURE,
+            "on the cluster",
+            "--acls",
+        ),
         (errors.DelegationTokenAuthorizationFailedError(), SECURE, "does not let roost-deployer do this", "--acls"),
         (
             errors.InvalidReceiveError("Invalid frame length: 352518912"),
