@@ -20,8 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.tensorflow, pytest.mark.timeout(600)]
 
 
 def test_a_signup_event_becomes_an_answer_from_every_replica_with_nobody_involved(world: World) -> None:
-    world.run("signup", "ha")
-    live = world.until("ha is live", lambda: (found := world.customer("ha")) and found.live, seconds=240)
+    live = world.signed_up("ha")
     assert world.until("every replica answers", lambda: world.answers_everywhere("ha", live.version), 20)
     why = world.run("why", "ha")
     assert "answers on 3 of 3 replicas" in why

@@ -34,7 +34,9 @@ class World:
     def __init__(self, state: Path) -> None:
         self.state = state
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROOST_", "AIRFLOW_"))}
-        self.environment = clean | {"ROOST_STATE_DIR": str(state), "PYTHONPATH": str(ROOT)}
+        self.traces = state / "traces.jsonl"
+        own = {"ROOST_STATE_DIR": str(state), "PYTHONPATH": str(ROOT), "ROOST_TRACING__EXPORTER": "file"}
+        self.environment = clean | own
 
     def run(
         self, *words: str, module: str = "roost", check: bool = True, seconds: float = 180, bare: bool = False
@@ -97,6 +99,15 @@ class World:
         return (
             None if answer.status_code == 404 else CustomerView.model_validate_json(answer.raise_for_status().content)
         )
+
+    def signed_up(self, customer: str) -> RolloutSummary:
+        """What answers for a customer who came by a signup event: by the first test that asks, for all that do."""
+        if self.customer(customer) is None:
+            self.run("signup", customer)
+        found: RolloutSummary = self.until(
+            f"{customer} is live", lambda: (found := self.customer(customer)) and found.live, seconds=240
+        )
+        return found
 
     def model_servers(self) -> dict[str, int]:
         """The process id of each replica's model server, by node."""

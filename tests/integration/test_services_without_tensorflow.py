@@ -1,4 +1,4 @@
-"""The services need TensorFlow's messages and nothing else of it."""
+"""The services need TensorFlow's messages and nothing else of it, and nothing of OpenTelemetry's SDK while traces are off."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ import consumers.main, deployer.console.main, deployer.main, deployer.restart.ma
 from roost.adapters import tf_messages
 assert tf_messages.saved_model_pb2.__file__.startswith(sys.argv[1]), tf_messages.saved_model_pb2.__file__
 assert importlib.util.find_spec("tensorflow.python.pywrap_tensorflow") is None
+# Traces are off: their SDK would cost each process start-up time and memory.
+assert not [name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))]
 tensor = tf_messages.tensor_from_array([1.5])
 print(tf_messages.array_from_tensor(tensor).tolist())
 """
