@@ -34,7 +34,8 @@ _OPTIONS: Final = (
     ("grpc.enable_http_proxy", 0),
     # A replaced model server is back within a second; the library's own back-off goes up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    # Despite its name: how long one attempt to connect may take. A busy server greets late.
+    ("grpc.min_reconnect_backoff_ms", 5_000),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
 _UNREACHED: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED)
