@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster import binaries, control_plane, network, nodes
+from roost.contracts.rollout import Phase
+from tests.cluster import airflow, beside, binaries, control_plane, network, nodes
 from tests.cluster.control_plane import Cluster
 from tests.cluster.nodes import Node
+from tests.cluster.world import PARTS, World, applied
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -49,3 +51,23 @@ def node(cluster: Cluster) -> Iterator[Node]:
     """A node on which pods run."""
     with nodes.joined(cluster) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def world(cluster: Cluster, node: Node, cluster_directory: Path) -> Iterator[World]:
+    """Roost from the overlay `local`, with everything beside it; every pod of it ready."""
+    with (
+        beside.started(cluster_directory),
+        airflow.started(cluster_directory, PARTS),
+        applied(cluster, node) as found,
+    ):
+        yield found
+
+
+@pytest.fixture(scope="session")
+def bystander(world: World, cluster_directory: Path) -> str:
+    """A customer who is served: signed up by an event, trained by Airflow, promoted by nobody but Roost."""
+    airflow.awaited(cluster_directory)
+    world.publish_signup("ha")
+    world.until_phase("ha", Phase.LIVE, Phase.SETTLED, seconds=300)
+    return "ha"

@@ -34,7 +34,7 @@ class Cluster:
 
     directory: Path
     admin_token: str
-    #: Of the pod agent: ``node`` and ``scheduler``.
+    #: Of the pod agent: ``node``, ``scheduler`` and ``proxy``.
     agent_tokens: dict[str, str]
     #: The administrator's.
     kubeconfig: Path
@@ -94,13 +94,14 @@ def started(binaries: Path, directory: Path) -> Iterator[Cluster]:
     cluster = Cluster(
         directory=directory,
         admin_token=secrets.token_hex(16),
-        agent_tokens={name: secrets.token_hex(16) for name in ("node", "scheduler")},
+        agent_tokens={name: secrets.token_hex(16) for name in ("node", "scheduler", "proxy")},
         kubeconfig=directory / "admin.kubeconfig",
     )
     (directory / "tokens.csv").write_text(
         f"{cluster.admin_token},admin,admin,system:masters\n"
         f"{cluster.agent_tokens['node']},system:node:{NODE},node,system:nodes\n"
         f"{cluster.agent_tokens['scheduler']},system:kube-scheduler,scheduler\n"
+        f"{cluster.agent_tokens['proxy']},system:kube-proxy,proxy\n"
     )
     write_kubeconfig(cluster.kubeconfig, cluster.ca_file, cluster.admin_token, "default")
     with ExitStack() as stack:

@@ -27,6 +27,7 @@ SERVICES: Final = "10.0.0.0/24"
 BESIDE: Final = ("kafka", "storage", "postgres", "airflow-api-server")
 
 # From linux/sched.h.
+_CLONE_FS: Final = 0x00000200
 _CLONE_NEWNS: Final = 0x00020000
 _CLONE_NEWNET: Final = 0x40000000
 # From linux/mount.h.
@@ -63,6 +64,8 @@ def entered(directory: Path) -> Iterator[None]:
         ip("link", "set", BRIDGE, "up")
         yield
     finally:
+        # Other threads share this one's root and place by now; who does may not change its mounts.
+        _checked(_libc.unshare(_CLONE_FS))
         for handle in before:
             _checked(_libc.setns(handle, 0))
             os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,16 @@ class Node:
         found = sorted(self.directory.glob(f"*_{pod}*/*/log"))
         return "\n".join(f"{log.parent.parent.name}/{log.parent.name} {tail(log, lines)}" for log in found)
 
+    def exec(self, pod: str, container: str, *command: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+        """As `kubectl exec` in that container, which runs; its environment, its user, its root."""
+        place = next(self.directory.glob(f"*_{pod}_*")) / container
+        spec = json.loads((place / "container.json").read_text())
+        pid, uid, gid = (place / "pid").read_text(), spec["uid"], spec["gid"]
+        inside = ("nsenter", "-t", pid, "-m", "-n", "-p", "-u", "-i", "-r", "-w", "-S", str(uid), "-G", str(gid), "--")
+        return subprocess.run(
+            (*inside, *command), env=spec["env"], check=False, capture_output=True, text=True, timeout=seconds
+        )
+
     def agent_log(self, lines: int = 30) -> str:
         """The agent's own."""
         return tail(self.directory.parent / "agent.log", lines)
@@ -40,14 +51,19 @@ def joined(cluster: Cluster) -> Iterator[Node]:
     tokens.touch(mode=0o600)
     tokens.write_text(json.dumps(cluster.agent_tokens))
     words = (cluster.url, str(cluster.ca_file), str(tokens), str(pods))
-    command = ("env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m", "tests.cluster.agent", *words)
+    python = ("env", f"PYTHONPATH={REPOSITORY}", sys.executable, "-m")
+    agent, proxy = (*python, "tests.cluster.agent", *words), (*python, "tests.cluster.agent.services", *words)
     node = Node(directory=pods)
 
     def ready() -> bool:
         conditions = cluster.kubectl("get", "node", NODE, "-o", "jsonpath={.status.conditions}", check=False)
         return '"type":"Ready"' in conditions and '"status":"True"' in conditions
 
-    with running("agent", command, cluster.directory):
+    # Its containers end with it, each by its parent's death; process ids are those of the tests, which look into them.
+    with (
+        running("agent", agent, cluster.directory, alone=False),
+        running("proxy", proxy, cluster.directory, alone=False),
+    ):
         until("the node is ready", ready, 60, told=node.agent_log)
         yield node
-    memory.clear(pods)
+    until("every container has ended", lambda: memory.cleared(pods), 30)

@@ -7,20 +7,29 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 Found = TypeVar("Found")
 
 
+#: With process ids of its own: the first process of these takes every other one along when it ends.
+_ALONE: Final = ("unshare", "--pid", "--mount", "--mount-proc", "--fork", "--kill-child=KILL")
+
+
 @contextmanager
 def running(
-    name: str, command: tuple[str, ...], directory: Path, *, environment: Mapping[str, str] | None = None
+    name: str,
+    command: tuple[str, ...],
+    directory: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    alone: bool = True,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with its output in ``<directory>/<name>.log``; told to end, then killed, at the end."""
+    """A process with its output in ``<directory>/<name>.log``; killed at the end, and `alone` all that it has started."""
     with (directory / f"{name}.log").open("wb") as output:
         process = subprocess.Popen(
             # Killed by the kernel if this process is: nothing stays behind a killed suite.
-            ("setpriv", "--pdeathsig", "KILL", *command),
+            ("setpriv", "--pdeathsig", "KILL", *(_ALONE if alone else ()), *command),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -30,12 +39,9 @@ def running(
     try:
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(20)
+        # Nothing of it is wanted any more: its data are of this run only.
+        process.kill()
+        process.wait(20)
 
 
 def until(what: str, look: Callable[[], Found | None], seconds: float, *, told: Callable[[], str] = str) -> Found:

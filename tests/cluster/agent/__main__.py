@@ -1,6 +1,7 @@
 """Run the agent: python -m tests.cluster.agent URL CA_FILE TOKENS.json DIRECTORY, in the suite's network.
 
-Two identities, as in a cluster: the scheduler's, which binds, and the node's, which the API server lets see and change only what is of its pods.
+Two identities, as in a cluster: the scheduler's, which binds, and the node's, which the API server lets see and change only
+what is of its pods. `python -m tests.cluster.agent.services` with the same arguments plays kube-proxy, as itself.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ class Start:
     #: (source, target, read only)
     mounts: tuple[tuple[str, str, bool], ...]
     command: tuple[str, ...]
+    #: Lines for /etc/hosts: the services of the pod's namespace, for want of a DNS.
+    hosts: str
 
 
 class Container:
@@ -174,6 +176,7 @@ class Container:
             raise PermissionError("container has runAsNonRoot and image will run as root")
         return {
             "command": order.command,
+            "hosts": order.hosts,
             "env": order.env,
             "hostname": order.pod["metadata"]["name"],
             "pause": order.pause,

@@ -92,6 +92,16 @@ def _value(entry: Object, facts: Facts) -> str | None:
     return value
 
 
+def names(services: tuple[Object, ...]) -> str:
+    """Lines for /etc/hosts by which a pod finds the services of its namespace."""
+    found = ((one["spec"].get("clusterIP"), one["metadata"]) for one in services)
+    return "".join(
+        f"{address} {one['name']} {one['name']}.{one['namespace']}.svc\n"
+        for address, one in found
+        if address and address != "None"
+    )
+
+
 def _service_links(services: tuple[Object, ...]) -> dict[str, str]:
     """What every container is told of the services of its namespace, and of the API server."""
     env: dict[str, str] = {}

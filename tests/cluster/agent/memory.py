@@ -37,11 +37,12 @@ def give_back(container: Path) -> None:
         _group(container).rmdir()
 
 
-def clear(pods: Path) -> None:
-    """Remove every group of an agent that has ended."""
+def cleared(pods: Path) -> bool:
+    """Remove every group of an agent that has ended; whether none is left, and so no process in one."""
     for group in _GROUPS.glob(f"{_prefix(pods)}*"):
         with suppress(OSError):
             group.rmdir()
+    return not any(_GROUPS.glob(f"{_prefix(pods)}*"))
 
 
 def _group(container: Path) -> Path:

@@ -152,6 +152,7 @@ class PodWorker:
             env=env,
             mounts=tuple(self._mount(mount) for mount in spec.get("volumeMounts", ())),
             command=tuple(environment.expanded(word, env) for word in command),
+            hosts=environment.names(services),
         )
 
     def _mount(self, mount: Object) -> tuple[str, str, bool]:

@@ -97,6 +97,8 @@ def _fill(root: Path, spec: dict[str, Any]) -> None:
             _bind(source, root, f"/etc/{name.name}", read_only=True)
         else:
             shutil.copy(source, name)
+    with (root / "etc" / "hosts").open("a") as hosts:
+        hosts.write(spec["hosts"])
     _devices(root)
     (root / "proc").mkdir()
     _mount("proc", str(root / "proc"), "proc", _MS_NOSUID | _MS_NODEV)
