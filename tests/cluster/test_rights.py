@@ -183,6 +183,27 @@ def test_the_restart_is_refused_at_the_door_and_not_only_in_the_reviews(restart:
         assert "system:serviceaccount:roost:roost-restart" in str(raised.value.body), what
 
 
+def test_airflow_may_run_pods_in_this_namespace_and_read_their_logs(installed: Cluster) -> None:
+    """The accounts are the official chart's; their rights here are all that Airflow has outside its own namespace."""
+    installed.kubectl("create", "namespace", "airflow")
+    runs = Right(group="", resource="pods", verbs=("create", "delete", "get", "list", "patch", "watch"))
+    logs = Right(group="", resource="pods/log", verbs=("get",))
+    may = {"airflow-scheduler": {runs, _SEES_PODS, logs}, "airflow-api-server": {_SEES_PODS, logs}}
+    for name in may:
+        installed.kubectl("-n", "airflow", "create", "serviceaccount", name)
+    installed.kubectl("apply", "--server-side", "-f", "manifests/airflow/rights.yaml")
+    for name, wanted in may.items():
+        with closing(Account(installed, name, "airflow")) as account:
+            _await_rights(account, wanted)
+            assert account.rights("default")[0] == _EVERYBODY
+            assert account.rights("kube-system")[0] == _EVERYBODY
+    installed.kubectl("delete", "namespace", "airflow", "--wait=false")
+
+
+def _await_rights(account: Account, wanted: set[Right]) -> None:
+    until(f"{account.name} has its rights", lambda: account.rights(NAMESPACE)[0] - _EVERYBODY == wanted, 60)
+
+
 def test_a_right_too_many_is_found(installed: Cluster) -> None:
     """The table would be worth nothing if a right that somebody adds did not fail it."""
     surplus = Right(group="", resource="secrets", verbs=("get",))

@@ -276,13 +276,3 @@ def test_an_overlay_that_there_is_not_is_named() -> None:
     done = subprocess.run([KUBECTL, "kustomize", "manifests/overlays/aws"], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "manifests/overlays/aws" in done.stderr
-
-
-def test_the_training_pod_is_valid_and_unprivileged() -> None:
-    pod = yaml.safe_load((MANIFESTS / "airflow" / "pod-template.yaml").read_text())
-    kubernetes_validate.validate(pod, KUBERNETES, strict=True)
-    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
-    (base,) = pod["spec"]["containers"]
-    assert base["name"] == "base"
-    assert PINNED.match(base["image"])
-    assert {entry["name"] for entry in base["env"] if entry["name"].startswith("ROOST_")} <= variables()
