@@ -101,5 +101,5 @@ def _trained(store: ObjectStore, name: str, prefix: str) -> Due | None:
         # Retired between the two reads; who serves it still is the reconciler's alarm, not a reason to train.
         return None
     customer, model = split_served_name(name)
-    run = ArtifactManifest.model_validate_json(content).run
+    run = ArtifactManifest.received(content).run
     return Due(customer=customer, model=model, trained_at=run.trained_at)

@@ -62,7 +62,7 @@ def staged(store: ObjectStore, prefix: str) -> Staged | None:
     except NotFound:
         return None
     try:
-        manifest = ArtifactManifest.model_validate_json(content)
+        manifest = ArtifactManifest.received(content)
     except ValidationError as error:
         raise ArtifactInvalid(f"{store.uri(prefix + MANIFEST_NAME)} is not a manifest: {error}") from error
     return Staged(uri=store.uri(prefix), manifest=manifest)

@@ -116,7 +116,7 @@ def read_manifest(store: ObjectStore, prefix: str) -> tuple[bytes, ArtifactManif
     except NotFound as error:
         raise ManifestMissing(f"{MANIFEST_NAME} is missing under {store.uri(prefix)}") from error
     try:
-        return content, ArtifactManifest.model_validate_json(content)
+        return content, ArtifactManifest.received(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])

@@ -76,6 +76,6 @@ class HttpNodeControl:
 
 def _parsed(node: NodeAddress, content: bytes) -> NodeState:
     try:
-        return NodeState.model_validate_json(content)
+        return NodeState.received(content)
     except ValidationError as error:
         raise NodeUnavailable(f"node {node.node} at {node.control} did not answer with its state") from error

@@ -128,8 +128,8 @@ class DesiredState(Frozen):
 
     @classmethod
     def decoded(cls, content: bytes) -> DesiredState:
-        """Parse `desired.json`. Raises pydantic's ValidationError when it breaks the contract."""
-        return cls.model_validate_json(content)
+        """Parse `desired.json`, also of a newer release. Raises pydantic's ValidationError where it breaks the contract."""
+        return cls.received(content)
 
     @classmethod
     def empty(cls, pool: str) -> DesiredState:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import posixpath
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -29,6 +29,17 @@ class Frozen(BaseModel):
     """A value that is checked when it is made, never changes, and refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def received(cls, content: bytes | str) -> Self:
+        """A document of another process, of this release or a newer one. What is made here stays strict.
+
+        Fields that this release does not know are left out, at every depth.
+
+        Raises:
+            ValidationError: something known is missing or wrong.
+        """
+        return cls.model_validate_json(content, extra="ignore")
 
 
 def _relative_path(value: str) -> str:

@@ -67,7 +67,7 @@ def manifest(store: ObjectStore, customer: str, model: str, version: int) -> Sto
     """The manifest of a stored version; None where it is gone or unreadable. Raises `StorageUnavailable`."""
     try:
         content, _ = store.read(version_prefix(customer, model, version) + MANIFEST_NAME)
-        return StoredManifest(content=ArtifactManifest.model_validate_json(content), digest=digest_of(content))
+        return StoredManifest(content=ArtifactManifest.received(content), digest=digest_of(content))
     except (NotFound, ValidationError):
         return None
 

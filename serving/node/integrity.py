@@ -66,7 +66,7 @@ def read_manifest(directory: Path) -> tuple[ArtifactManifest, str]:
     """
     try:
         content = (directory / MANIFEST_NAME).read_bytes()
-        return ArtifactManifest.model_validate_json(content), digest_of(content)
+        return ArtifactManifest.received(content), digest_of(content)
     except (OSError, ValidationError) as error:
         raise ArtifactInvalid(f"{directory} has no usable {MANIFEST_NAME}") from error
 

@@ -127,7 +127,7 @@ class Journal:
         found = []
         for line in lines:
             try:
-                found.append(NodeChange.model_validate_json(line))
+                found.append(NodeChange.received(line))
             except ValidationError:
                 continue
         self._lines = len(lines)

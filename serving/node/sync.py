@@ -133,7 +133,7 @@ def _checked_manifest(content: bytes, name: str, digest: str, uri: str) -> Artif
     if found != digest:
         raise ArtifactInvalid(f"{uri} has digest {found}, the desired state says {digest}")
     try:
-        manifest = ArtifactManifest.model_validate_json(content)
+        manifest = ArtifactManifest.received(content)
     except ValidationError as error:
         raise ArtifactInvalid(f"{uri} is not a manifest: {error.errors(include_url=False)[0]['msg']}") from error
     if served_name(manifest.customer, manifest.model) != name:

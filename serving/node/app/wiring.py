@@ -113,6 +113,6 @@ def manifests(layout: Layout) -> partial[ArtifactManifest]:
 def _manifest(root: Path, key: Key) -> ArtifactManifest:
     path = root / key[0] / str(key[1]) / MANIFEST_NAME
     try:
-        return ArtifactManifest.model_validate_json(path.read_bytes())
+        return ArtifactManifest.received(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise ArtifactInvalid(f"{path} cannot be read") from error

