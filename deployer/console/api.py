@@ -19,7 +19,9 @@ from deployer.console.reader import Reader
 from deployer.console.why.answer import WhyAnswer
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, ModelId, PoolId, RunId
 from roost.contracts.rollout import Phase
+from roost.contracts.trace_context import trace_id
 from roost.ports.ledger import RolloutQuery
+from roost.telemetry import tracing
 
 Customer = Annotated[CustomerId, Query(description="Customer id.")]
 Limit = Annotated[int, Query(ge=1, le=500)]
@@ -119,10 +121,12 @@ def _commands(router: APIRouter, reader: Reader, desk: Desk) -> None:
         response: Response,
         wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the outcome.")] = 0,
         idempotency_key: Annotated[str | None, Header(pattern=r"^[A-Za-z0-9._-]{8,100}$")] = None,
+        traceparent: Annotated[str | None, Header(description="W3C trace context, passed on.")] = None,
     ) -> views.CommandView:
         """202: accepted. 200: done, with its outcome."""
         caller: Caller = request.state.caller
-        taken = await asyncio.to_thread(desk.submit, caller, asked, idempotency_key)
+        with tracing.bound(traceparent if trace_id(traceparent) else None):
+            taken = await asyncio.to_thread(desk.submit, caller, asked, idempotency_key)
         if wait and taken.done_at is None:
             taken = await desk.outcome(taken.event_id, taken, wait)
         response.status_code = 202 if taken.done_at is None else 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,7 +20,7 @@ from roost.contracts.errors import Conflict, NotFound, Permanent
 from roost.contracts.events import Actor, Command, DeployCommand, Reason
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, Digest, ModelId
 from roost.ports.ledger import CommandRow, RolloutQuery
-from roost.telemetry import metrics
+from roost.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Desk:
         actor = caller.name if caller.verified else request.actor or caller.name
         command = _command(self._sources.ledger, request, actor)
         event_id = f"console-{key or uuid.uuid4()}"
-        if not self._sources.ledger.submit(event_id, command, at=now):
+        if not self._accepted(event_id, command, now):
             metrics.CONSOLE_COMMANDS.labels(command=command.command.value, result="duplicate").inc()
             return self._again(event_id, command)
         metrics.CONSOLE_COMMANDS.labels(command=command.command.value, result="accepted").inc()
@@ -85,6 +86,15 @@ class Desk:
             },
         )
         return shapes.command(CommandRow(event_id=event_id, command=command, received_at=now))
+
+    def _accepted(self, event_id: str, command: DeployCommand, now: datetime) -> bool:
+        """Hand the command over, in the caller's trace where there is one. Returns whether it is new."""
+        facts: dict[str, tracing.Attribute] = {"roost.command": command.command.value, "roost.actor": command.actor}
+        with tracing.span("console command", tracing.here(), facts) as asked:
+            new = self._sources.ledger.submit(event_id, command, at=now, traceparent=asked.traceparent)
+            if not new:
+                asked.drop()
+        return new
 
     async def outcome(self, event_id: str, taken: views.CommandView, seconds: float) -> views.CommandView:
         """The command once it is done, or as it stands after `seconds`."""

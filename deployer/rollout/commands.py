@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from deployer.rollout.decisions import Decided, Decisions, unchanged
@@ -13,6 +14,7 @@ from roost.contracts.errors import Conflict, NotFound
 from roost.contracts.events import Command, DeployCommand
 from roost.contracts.rollout import EXCLUSIVE, TERMINAL, Phase, Rollout
 from roost.ports.ledger import CommandRow, RolloutQuery
+from roost.telemetry import tracing
 
 log = logging.getLogger(__name__)
 
@@ -50,10 +52,15 @@ class Commands:
         """
         rows = self._parts.ledger.open_commands(_BATCH)
         for row in rows:
-            self._handle(row)
+            said: dict[str, tracing.Attribute] = {
+                "roost.command": row.command.command.value,
+                "roost.actor": row.command.actor,
+            }
+            with tracing.span("deployer command", row.traceparent, said) as handled:
+                self._handle(row, handled)
         return bool(rows)
 
-    def _handle(self, row: CommandRow) -> None:
+    def _handle(self, row: CommandRow, handled: tracing.Span) -> None:
         command = row.command
         try:
             decided = self._decide(command)
@@ -72,9 +79,11 @@ class Commands:
                     "asked": command.model_dump(mode="json", exclude_none=True),
                 },
             )
-            self._parts.carry_out(row.event_id, decided.steps, outcome=outcome, event=event)
+            told = replace(event, traceparent=handled.traceparent)
+            self._parts.carry_out(row.event_id, decided.steps, outcome=outcome, event=told)
         except Conflict as error:
             # The rollout moved between look and write: look again, at once.
+            handled.drop()
             log.info("command %s is looked at again: %s", row.event_id, error, extra={"action": "command_again"})
             return
         log.info(
@@ -84,6 +93,7 @@ class Commands:
             outcome,
             extra={"action": "command", "rollout_id": decided.rollout_id, "customer": command.customer},
         )
+        handled.note(**{"roost.rollout_id": decided.rollout_id or "", "roost.outcome": outcome})
 
     def _decide(self, command: DeployCommand) -> Decided:
         decider = self._deciders.get(command.command)

@@ -148,3 +148,13 @@ async def _accepted(world: World) -> None:
     wakeups = world.listen()
     while not world.ledger.open_commands(1):
         await asyncio.to_thread(wakeups.wait, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"), [("00-" + "a" * 32 + "-" + "b" * 16 + "-01", True), ("garbage\x7f", False)]
+)
+async def test_a_command_is_kept_with_the_trace_of_who_asked(
+    client: httpx.AsyncClient, world: World, header: str, kept: bool
+):
+    assert (await send(client, APPROVE, traceparent=header)).status_code == 202
+    assert [row.traceparent for row in world.ledger.open_commands(10)] == [header if kept else None]

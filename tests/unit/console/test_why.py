@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from deployer.console.fleet import FleetReader
+from deployer.console.reader import Reader
 from deployer.console.why.answer import StepState, WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer, collect
 from deployer.console.why.explain import explain
@@ -312,3 +313,21 @@ def test_seconds_between_steps_are_those_of_the_history(world: World):
     assert seconds["artifact"] == pytest.approx(0.27, abs=timedelta(milliseconds=1).total_seconds())
     assert seconds["canary"] == pytest.approx(0.82, abs=0.001)
     assert seconds["generation"] == pytest.approx(0.46, abs=0.001)
+
+
+def test_the_trace_of_the_way_is_named_and_linked_from_the_signup_on(world: World):
+    told = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
+    reader = Reader(replace(world.sources, trace_page="https://traces.example/t/{trace_id}"))
+    now, page = world.sources.clock.now(), "https://traces.example/t/" + "a" * 32
+    world.ledger.sign_up("s9", CustomerSignedUp(customer="new-one"), at=now, run_id="r9", traceparent=told)
+    answer = reader.why("new-one", "default")
+    assert (answer.trace_id, answer.trace_page) == ("a" * 32, page)
+    other = world.ledger.rollouts(RolloutQuery(customer="ua"))[0]
+    fresh = {"id": "r9", "customer": "new-one", "digest": "sha256:" + "9" * 64, "phase": Phase.RECEIVED, "revision": 0}
+    rollout = other.model_copy(update=fresh | {"version": 0, "traceparent": told, "received_at": now})
+    world.ledger.receive(rollout, event_id="m9", events=[])
+    detail = reader.rollout("r9")
+    assert (detail.rollout.trace_id, detail.trace_page) == ("a" * 32, page)
+    assert reader.why("new-one", "default").trace_id == "a" * 32
+    unknown = reader.rollout(other.id)
+    assert (unknown.rollout.trace_id, unknown.trace_page) == (None, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from roost.contracts.events import OPERATION_REPORTED, Command, DeployCommand
 from roost.contracts.ids import desired_object
 from roost.contracts.rollout import Phase
 from roost.contracts.trace_context import GENERATION_KEY, PLACES_KEY, unpacked
@@ -82,3 +83,18 @@ def test_a_rollout_without_a_trace_and_a_deployer_that_writes_none_leave_nothing
         world.run()
         assert {event.event.traceparent for event in world.ledger.unpublished(100)} == {ONE}
     assert carried(world) == {}
+
+
+def test_a_command_goes_on_from_where_it_was_asked_and_names_the_rollout_that_it_was_about() -> None:
+    world = World()
+    rollout_id = world.deploy()
+    asked = DeployCommand(command=Command.ROLLBACK, actor="ann", reason="because", customer="ua")
+    with traced() as written:
+        world.ledger.submit("c1", asked, at=world.clock.now(), traceparent=TWO)
+        world.run()
+    command = written.one("deployer command")
+    assert (place(command)[0], parent(command)) == ids(TWO)
+    assert command.attributes is not None
+    assert (command.attributes["roost.actor"], command.attributes["roost.rollout_id"]) == ("ann", rollout_id)
+    told = {row.event.type: row.event.traceparent for row in world.ledger.unpublished(100)}
+    assert ids(told[OPERATION_REPORTED]) == place(command)
