@@ -43,7 +43,7 @@ class Predictor:
         self._predict: Ask[Any, Any] = partial(predict, fill=fill)
 
     def predict(self, request: predict_pb2.PredictRequest, timeout: float = math.inf) -> predict_pb2.PredictResponse:
-        """Answer in tensors; `timeout` in seconds bounds the wait in a batching queue. Raises StatusError."""
+        """Answer in tensors; `timeout` : seconds that the answer is waited for. Raises StatusError."""
         return self._answer("Predict", self._predict, request, timeout)
 
     def classify(

@@ -9,6 +9,7 @@ it.
 
 import ctypes
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,9 @@ _CALLERS_THREAD = -1
 #: rewrites a graph anew for each prepared run, and each function at its first: a load and its first answer took 135 ms
 #: of processor time with that, and 44 without, the answers after it the same.
 _SMALL_GRAPH_NODES = 1_000
+#: Operations that look at whether their run has been cancelled, at each turn of a loop or while they wait. The others
+#: go on to their end, so that a limit would only cost a run of them what handing it to a pool takes.
+_ENDABLE = re.compile(r"While$|^LoopCond$|^For$|Queue|Barrier|Unstage")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,8 @@ class Graph:
         """Build the graph. Raises StatusError where TensorFlow refuses it, an unknown operation for one."""
         self._graph = c_session.PyGraph()
         self._in_own_thread = options.inter_op_threads <= 1
+        #: Whether a run of it can be ended before its end: it has loops, or waits for something.
+        self.endable = any(_ENDABLE.search(operation) for operation in _operations(definition))
         try:
             self._import(definition)
             self._session = self._new_session(options, rewrite=_nodes(definition) > _SMALL_GRAPH_NODES)
@@ -86,14 +92,22 @@ class Graph:
         return session
 
     def callable(
-        self, *, feeds: Sequence[str] = (), fetches: Sequence[str] = (), targets: Sequence[str] = ()
+        self,
+        *,
+        feeds: Sequence[str] = (),
+        fetches: Sequence[str] = (),
+        targets: Sequence[str] = (),
+        limit_ms: int = 0,
     ) -> "Callable":
         """Prepare a run once: tensors fed (in order), tensors fetched (in order), operations run for their effect.
 
-        Raises StatusError where a name is not in the graph.
+        After `limit_ms` (0: never) TensorFlow cancels it, and it ends with DEADLINE_EXCEEDED. Raises StatusError where
+        a name is not in the graph.
         """
         options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, target=targets)
-        if self._in_own_thread:
+        options.run_options.timeout_in_ms = limit_ms
+        # Nobody watches the clock of a run in its caller's thread.
+        if self._in_own_thread and not limit_ms:
             options.run_options.inter_op_thread_pool = _CALLERS_THREAD
         serialized = c_session.TF_NewBufferFromString(options.SerializeToString())
         try:
@@ -134,6 +148,11 @@ class Callable:
 
 def _nodes(definition: graph_pb2.GraphDef) -> int:
     return len(definition.node) + sum(len(function.node_def) for function in definition.library.function)
+
+
+def _operations(definition: graph_pb2.GraphDef) -> set[str]:
+    functions = (node.op for function in definition.library.function for node in function.node_def)
+    return {node.op for node in definition.node}.union(functions)
 
 
 def give_back() -> None:

@@ -34,7 +34,7 @@ class Signature:
     def run(self, inputs: Sequence[Array], outputs: tuple[str, ...], timeout: float = math.inf) -> dict[str, Array]:
         """Return these outputs (all of them for an empty tuple) for inputs in the order of `self.inputs`.
 
-        `timeout`: seconds that they may wait in a batching queue. Raises StatusError with TensorFlow's message.
+        `timeout`: seconds that the answer is waited for. Raises StatusError with TensorFlow's message.
         """
         if not outputs:
             return dict(zip(self._all, self._run_all(inputs, timeout), strict=True))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """How a request is run: the seconds that it may wait, and who is told what it took."""
+    """How a request is run: the seconds that its answer is waited for, and who is told what it took."""
 
-    #: Seconds in a batching queue, after which nobody waits for the answer any more.
+    #: Seconds after which nobody waits for the answer any more: it leaves its queue, and a run of it is ended.
     timeout: float = math.inf
     #: Told the seconds that the graph took.
     on_run: Callable[[float], None] = lambda _: None

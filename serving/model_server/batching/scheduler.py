@@ -15,7 +15,7 @@ from serving.model_server.batching.joining import batch_size, likeness, merge, s
 from serving.model_server.batching.parameters import PER_MODEL_FILE, BatchingParameters, read_parameters
 from serving.model_server.batching.queue import BatchQueue, Task
 from serving.model_server.metrics import Metrics
-from serving.model_server.prepared_runs import BareRun, Names, Run
+from serving.model_server.prepared_runs import Names, Run
 from serving.model_server.statuses import Code, StatusError
 
 _LOG = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class _Served:
     parameters: BatchingParameters
     queue: BatchQueue
     feeds: Names
-    run: BareRun
+    run: Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class BatchScheduler:
         parameters.check_queue()
         return VersionQueues(self, parameters)
 
-    def add(self, parameters: BatchingParameters, feeds: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
+    def add(self, parameters: BatchingParameters, feeds: Names, run: Run) -> tuple[Run, Callable[[], None]]:
         """Return a run that waits for others to join it, and what ends its queue (when nobody waits any more)."""
         served = _Served(parameters=parameters, queue=BatchQueue(parameters), feeds=feeds, run=run)
         with self._changed:
@@ -124,7 +124,7 @@ class BatchScheduler:
         """Run a batch, and give each request its share, or the error that all of them end with."""
         try:
             _check_deadlines(tasks, begun)
-            shares = self._run(served, tasks)
+            shares = self._run(served, tasks, max(task.deadline for task in tasks) - begun)
         except StatusError as error:
             _fail(tasks, error)
         except Exception as error:  # noqa: BLE001  (it ends as these requests' answer)
@@ -150,14 +150,14 @@ class BatchScheduler:
                     due = min(due, self._queues[index].queue.due())
                 self._changed.wait(timeout=None if due == math.inf else max(0.0, due - now))
 
-    def _run(self, served: _Served, tasks: list[Task]) -> list[list[Array]]:
+    def _run(self, served: _Served, tasks: list[Task], timeout: float) -> list[list[Array]]:
         sizes = [task.size for task in tasks]
         rows = served.parameters.padded(sum(sizes))
         self._metrics.batch_padding.add(str(rows), value=rows - sum(sizes))
         self._metrics.batch_processed_size.add(value=rows)
         padded = served.parameters.pad_variable_length
         merged = merge([task.tensors for task in tasks], served.feeds, padded=padded, rows=rows)
-        return split(served.run(merged), sizes, len(merged[0]))
+        return split(served.run(merged, timeout), sizes, len(merged[0]))
 
 
 class VersionQueues:
@@ -168,7 +168,7 @@ class VersionQueues:
         self._scheduler = scheduler
         self._parameters = parameters
 
-    def batched(self, feeds: Names, fetches: Names, run: BareRun) -> tuple[Run, Callable[[], None]]:
+    def batched(self, feeds: Names, fetches: Names, run: Run) -> tuple[Run, Callable[[], None]]:
         """Return a run that waits for others to join it, and what ends its queue."""
         del fetches  # the run knows them
         return self._scheduler.add(self._parameters, feeds, run)

@@ -28,7 +28,7 @@ _CORS = {
 class RestOptions:
     """`metrics_path` empty: no metrics. `cors`: answers may be read by pages of any origin.
 
-    `timeout`: seconds that a prediction may wait in a batching queue.
+    `timeout`: seconds that a prediction is waited for.
     """
 
     metrics_path: str = ""

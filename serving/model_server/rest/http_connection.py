@@ -67,7 +67,7 @@ class Connection:
             self._client.close()
 
     def expire(self, now: float) -> None:
-        """Answer for the request that is worked on, where it has taken too long; the work goes on, to no use."""
+        """Answer for the request that is worked on, where it has taken too long. Its run has a limit of its own."""
         with self._answering:
             if not self._working or now - self.since < self._patience.answer:
                 return

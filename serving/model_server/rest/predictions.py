@@ -24,7 +24,7 @@ from serving.model_server.statuses import Code, StatusError, invalid_argument
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonPredictions:
-    """Answers the three actions of the REST API. `timeout`: seconds that a request may wait in a batching queue."""
+    """Answers the three actions of the REST API. `timeout`: seconds that an answer is waited for."""
 
     predictor: Predictor
     timeout: float

@@ -3,7 +3,6 @@
 import json
 import socket
 import ssl
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -90,13 +89,16 @@ def test_an_ssl_config_that_cannot_be_used_ends_the_start(start: Start, tmp_path
 
 
 @pytest.fixture(scope="module")
-def server(saved_models: Path) -> Iterator[RunningServer]:
-    """One that answers pages of other origins, and gives REST requests a third of a second."""
+def server(saved_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """One that answers pages of other origins, gives REST requests two seconds, and counts."""
+    monitoring = tmp_path_factory.mktemp("monitoring") / "monitoring.config"
+    monitoring.write_text("prometheus_config { enable: true }")
     with starting(DROP_IN) as begin:
         yield begin(
             *FAST,
             "--rest_api_enable_cors_support",
-            "--rest_api_timeout_in_ms=300",
+            "--rest_api_timeout_in_ms=2000",
+            f"--monitoring_config_file={monitoring}",
             f"--port={free_port()}",
             models=config({"scale": saved_models / "scale", "slow": saved_models / "slow"}),
         )
@@ -125,13 +127,33 @@ def test_pages_of_any_origin_may_read_the_answers_where_it_is_asked(server: Runn
     assert b" 404 " in head
 
 
-def test_a_rest_request_that_takes_too_long_is_answered_and_the_server_goes_on(server: RunningServer) -> None:
-    """`--rest_api_timeout_in_ms`; over gRPC the client's own deadline decides."""
-    began = time.monotonic()
-    answer = server.post("slow:predict", {"instances": [500_000.0]})
-    assert time.monotonic() - began < 5
+#: Turns of a loop that take some 20 s of a core.
+TURNS = 3_000_000.0
+
+
+def ended_late(server: RunningServer) -> int:
+    """How many runs of the slow model have ended because nobody waited for them any more."""
+    page = server.http("GET", "/monitoring/prometheus/metrics").text
+    counted = ':tensorflow:serving:request_count{model_name="slow",status="DEADLINE_EXCEEDED"} '
+    return sum(int(line.removeprefix(counted)) for line in page.splitlines() if line.startswith(counted))
+
+
+def test_a_rest_request_that_takes_too_long_is_answered_and_its_run_is_ended(server: RunningServer) -> None:
+    """`--rest_api_timeout_in_ms`. Regression: the run went on to its end, on a core that others wait for."""
+    before = ended_late(server)
+    answer = server.post("slow:predict", {"instances": [TURNS]})
     assert (answer.status, answer.json) == (504, {"error": "Timed out waiting for notification"})
+    eventually(lambda: ended_late(server) == before + 1, "its run has ended, and not well", 100)
     assert server.post("scale:predict", {"instances": [1]}).json == {"predictions": [3.0]}
+
+
+def test_a_run_that_no_grpc_client_waits_for_any_more_is_ended(server: RunningServer) -> None:
+    """By the client's own deadline."""
+    before = ended_late(server)
+    with pytest.raises(grpc.RpcError) as late:
+        server.predictions.Predict(predict_request("slow", {"x": np.float32([TURNS])}), timeout=2)
+    assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    eventually(lambda: ended_late(server) == before + 1, "its run has ended, and not well", 100)
 
 
 GARBAGE = {

@@ -103,7 +103,7 @@ class Doubling:
         self.batches: list[Tensor] = []
         self.open = threading.Event()
 
-    def __call__(self, tensors: Any) -> list[Tensor]:
+    def __call__(self, tensors: Any, timeout: float) -> list[Tensor]:
         self.open.wait(10)
         self.batches.append(tensors[0])
         return [tensors[0] * 2]
@@ -164,7 +164,7 @@ def test_an_error_of_the_run_reaches_all_who_wait_and_the_thread_goes_on() -> No
     scheduler = BatchScheduler(BatchingParameters(max_batch_size=2, timeout=5.0, threads=1, most_executed=2), Metrics())
 
     class Broken(Doubling):
-        def __call__(self, tensors: Any) -> list[Tensor]:
+        def __call__(self, tensors: Any, timeout: float) -> list[Tensor]:
             raise ZeroDivisionError("nobody foresaw")
 
     assert asked(scheduler, Broken(), [np.zeros(1)] * 2) == ["ZeroDivisionError: nobody foresaw"] * 2
