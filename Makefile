@@ -32,7 +32,7 @@ unexport VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup up down status demo bench test coverage floor test-unit test-contract test-integration test-e2e \
+.PHONY: help setup up down status demo manifests bench test coverage floor test-unit test-contract test-integration test-e2e \
         test-kafka test-cluster test-images lint format lock clean distclean
 
 say = @printf '\n== %s\n'
@@ -57,6 +57,16 @@ down: $(READY) ## stop it; no process and no port stays behind (about ten second
 
 status: $(READY) ## what runs, and where
 	@$(PY) -m roost status
+
+# Yours stand beside those that come with it: manifests/overlays/NAME.
+OVERLAYS := $(sort $(notdir $(patsubst %/,%,$(wildcard manifests/overlays/*/))))
+
+manifests: $(READY) ## what an overlay would apply, to standard output: make manifests OVERLAY=gcp
+	@[ -n '$(filter $(OVERLAYS),$(OVERLAY))' ] || { \
+	  printf 'There is no overlay "%s". There are: %s. With one of them: make manifests OVERLAY=local\n' '$(OVERLAY)' '$(OVERLAYS)' >&2; exit 2; }
+	@$(VENV)/bin/kubectl kustomize manifests/overlays/$(OVERLAY)
+	@! $(VENV)/bin/kubectl kustomize manifests/overlays/$(OVERLAY) | grep -q 'PROJECT\|REGION-docker' || \
+	  printf 'Not ready to apply: PROJECT and REGION stand there still; put yours into manifests/overlays/%s\n' '$(OVERLAY)' >&2
 
 bench: $(READY) ## benchmarks B1, B2, B9 and B10, as tables (about ten minutes)
 	$(say) 'Bench (about ten minutes)'

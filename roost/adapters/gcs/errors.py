@@ -31,6 +31,12 @@ def worth_another_try(error: Exception, *, replaced: bool) -> bool:
     return code in {408, 429} or code >= 500 or (replaced and code in {404, 412})
 
 
+def _words(error: Exception) -> str:
+    """The store's own sentence, which names the account and the permission."""
+    details = getattr(error, "errors", None) or ({},)
+    return str(details[0].get("message") or error).strip().rstrip(".")
+
+
 def translated(error: Exception, uri: str) -> Exception:
     """Roost's error for one of the client's; an error that is nobody's but ours (a bug) comes back as it is."""
     code = _code(error)
@@ -40,7 +46,10 @@ def translated(error: Exception, uri: str) -> Exception:
         return Conflict(f"{uri}: the precondition did not hold")
     if code in {401, 403}:
         # The request is right and will pass once the right is given back: nothing may be dropped because of it.
-        return StorageUnavailable(f"{uri}: the store refuses this account ({code}): check its roles on the bucket")
+        return StorageUnavailable(
+            f"{uri}: the store refuses this account ({code}: {_words(error)}): check its roles on the bucket; a "
+            "bucket of another project is refused in the same way"
+        )
     if code is not None and code not in {408, 429} and code < 500:
         return Permanent(f"{uri}: the store refuses the request ({code}): {error}")
     if code is not None or _unreachable(error):

@@ -272,7 +272,28 @@ def test_a_profile_says_what_a_replica_has(overlay: str, cpu: str, image: str) -
     assert ("nvidia.com/gpu" in found["resources"]["limits"]) == (overlay == "gcp-gpu")
 
 
-def test_an_overlay_that_there_is_not_is_named() -> None:
-    done = subprocess.run([KUBECTL, "kustomize", "manifests/overlays/aws"], capture_output=True, text=True, check=False)
-    assert done.returncode != 0
-    assert "manifests/overlays/aws" in done.stderr
+def manifests(overlay: str) -> subprocess.CompletedProcess[str]:
+    """`make manifests`, which sets nothing up on the way."""
+    return subprocess.run(
+        ["make", "--silent", "--old-file=.venv/.ready", "manifests", f"OVERLAY={overlay}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("overlay", ["aws", "", "../gcp"])
+def test_an_overlay_that_there_is_not_is_named_with_those_that_there_are(overlay: str) -> None:
+    done = manifests(overlay)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f'There is no overlay "{overlay}". There are: {" ".join(OVERLAYS)}.' in done.stderr
+
+
+def test_an_overlay_is_rendered_and_what_is_to_be_filled_in_is_said() -> None:
+    done = manifests("gcp")
+    assert done.returncode == 0, done.stderr
+    assert tuple(yaml.safe_load_all(done.stdout)) == rendered("gcp")
+    assert "PROJECT and REGION stand there still" in done.stderr
+    assert manifests("local").stderr == ""
