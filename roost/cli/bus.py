@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +15,7 @@ from roost.contracts.events import Topic
 
 if TYPE_CHECKING:
     from consumers.dead_letters import DeadLetter
-    from roost.adapters.kafka import AclReport
+    from roost.adapters.kafka import AclReport, Behind
 
 PANEL = "Events"
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -27,6 +27,7 @@ def register(app: typer.Typer) -> None:
     topics.callback()(_group)
     topics.command("ensure")(ensure_topics)
     topics.command("rights")(show_rights)
+    topics.command("lag")(show_lag)
     app.add_typer(topics, name="topics", rich_help_panel=PANEL)
     letters = typer.Typer(help="Messages that could not be handled, with the reason.", no_args_is_help=True)
     letters.command("list")(list_letters)
@@ -94,6 +95,34 @@ def show_rights(as_json: Json = False) -> None:
         return
     for _, who, right in rows:
         print(f"{who} may {right}")
+
+
+def show_lag(as_json: Json = False) -> None:
+    """How far Roost's consumers are behind, asked of Kafka. Exit code 1 where events wait and nobody reads them."""
+    from dataclasses import asdict
+
+    from roost.adapters.kafka import lag
+
+    rows = lag(settings.load().kafka)
+    if as_json:
+        print(json.dumps([asdict(row) for row in rows], indent=1))
+    else:
+        _print_lag(rows)
+    if any(row.lag and not row.members for row in rows):
+        raise typer.Exit(1)
+
+
+def _print_lag(rows: Sequence[Behind]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("topic", "partition", "read to", "end", "behind", "group", "members")
+    for row in rows:
+        read = "-" if row.committed is None else str(row.committed)
+        numbers = (str(row.partition), read, str(row.end), str(row.lag))
+        table.add_row(row.topic, *numbers, row.group, str(row.members or "none"))
+    Console().print(table)
+    print(f"{sum(row.lag for row in rows)} events behind")
 
 
 def list_letters(

@@ -27,7 +27,7 @@ class Account(StrEnum):
     DEPLOYER = "deployer"
     #: Airflow's training tasks, and `python -m training publish`.
     TRAINING = "training"
-    #: A person with the command `roost`: signs customers up, looks at dead letters and replays them.
+    #: A person with the command `roost`: signs customers up, looks at lags and dead letters, and replays these.
     OPERATOR = "operator"
     #: Your own systems that follow deploy events: chat, audit.
     EVENT_READER = "event-reader"
@@ -41,6 +41,18 @@ class Group(StrEnum):
     SIGNUPS = "roost-signups"
     MODELS = "roost-models"
     COMMANDS = "roost-commands"
+
+    @property
+    def topic(self) -> Topic:
+        """What it reads."""
+        return _READ_BY[self]
+
+
+_READ_BY: Final[Mapping[Group, Topic]] = {
+    Group.SIGNUPS: Topic.CUSTOMERS,
+    Group.MODELS: Topic.MODELS_READY,
+    Group.COMMANDS: Topic.DEPLOY_COMMANDS,
+}
 
 
 class Resource(StrEnum):
@@ -88,6 +100,8 @@ class Duty:
     reads: tuple[Topic, ...] = ()
     writes: tuple[Topic, ...] = ()
     groups: tuple[str, ...] = ()
+    #: Groups of others whose lag it looks at.
+    watches: tuple[str, ...] = ()
     #: Makes topics and brings them to their specification, and says who may do what. Whoever may do that may do
     #: everything in the end: an account for a job that runs once a version.
     sets_up: bool = False
@@ -110,6 +124,8 @@ class Duty:
                 yield Right(resource=Resource.TOPIC, name=topic.value, operation=operation)
         for group in self.groups:
             yield Right(resource=Resource.GROUP, name=group, operation=Operation.READ)
+        for group in self.watches:
+            yield Right(resource=Resource.GROUP, name=group, operation=Operation.DESCRIBE)
         if self.sets_up:
             for operation in (Operation.DESCRIBE, Operation.ALTER):
                 yield Right(resource=Resource.CLUSTER, operation=operation)
@@ -135,7 +151,9 @@ DUTIES: Final[Mapping[Account, Duty]] = {
     Account.DEPLOYER: Duty(writes=(Topic.DEPLOY_EVENTS,)),
     Account.TRAINING: Duty(writes=(Topic.MODELS_READY,)),
     Account.OPERATOR: Duty(
-        reads=(Topic.DEAD_LETTERS,), writes=(Topic.CUSTOMERS, Topic.MODELS_READY, Topic.DEPLOY_COMMANDS)
+        reads=(Topic.DEAD_LETTERS,),
+        writes=(Topic.CUSTOMERS, Topic.MODELS_READY, Topic.DEPLOY_COMMANDS),
+        watches=tuple(Group),
     ),
     Account.EVENT_READER: Duty(reads=(Topic.DEPLOY_EVENTS,), groups=("roost-events-*",)),
     Account.SETUP: Duty(sets_up=True),

@@ -33,6 +33,8 @@ class TopicSpec:
     #: Milliseconds, -1 for ever.
     retention_ms: int
     replication: int = 1
+    #: Replicas that must have a message before it is acknowledged: what one broker has alone may be lost with it.
+    min_in_sync: int = 1
 
 
 _DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -48,7 +50,14 @@ def topics(*, partitions: int, replication: int) -> tuple[TopicSpec, ...]:
         Topic.DEAD_LETTERS: 90,
     }
     return tuple(
-        TopicSpec(name=name, partitions=partitions, retention_ms=kept * _DAY_MS, replication=replication)
+        TopicSpec(
+            name=name,
+            partitions=partitions,
+            retention_ms=kept * _DAY_MS,
+            replication=replication,
+            # All but one: one broker may be away.
+            min_in_sync=max(1, replication - 1),
+        )
         for name, kept in days.items()
     )
 

@@ -22,6 +22,7 @@ import pytest
 
 from roost.embedded.apache_kafka import Brokers, Layout, Program
 from tests.kafka.secured import Secured
+from tests.kafka.three import LAYOUT, ThreeBrokers
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +46,17 @@ def start_brokers(kafka_program: Program) -> Iterator[Callable[[Layout], Brokers
 def secured(start_brokers: Callable[[Layout], Brokers], tmp_path_factory: pytest.TempPathFactory) -> Secured:
     """A broker with TLS, logins and ACLs, its topics and rights set up; shared, so leave it as you found it."""
     return Secured.start(start_brokers, tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def cluster(start_brokers: Callable[[Layout], Brokers]) -> Iterator[ThreeBrokers]:
+    brokers = start_brokers(LAYOUT)
+    yield ThreeBrokers(brokers)
+    brokers.kill()
+
+
+@pytest.fixture
+def kafka(cluster: ThreeBrokers) -> ThreeBrokers:
+    """Three brokers, all of them well."""
+    cluster.whole()
+    return cluster

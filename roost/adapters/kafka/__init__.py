@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from roost.adapters.kafka.acls import AclReport, ensure_acls, principal
 from roost.adapters.kafka.admin import KafkaTopics
+from roost.adapters.kafka.lag import Behind, lag
 from roost.adapters.kafka.publisher import KafkaPublisher
 from roost.adapters.kafka.reader import KafkaReader
 from roost.adapters.kafka.source import KafkaSource
@@ -14,11 +15,13 @@ from roost.settings import KafkaSettings
 
 __all__ = [
     "AclReport",
+    "Behind",
     "KafkaPublisher",
     "KafkaReader",
     "KafkaSource",
     "KafkaTopics",
     "ensure_acls",
+    "lag",
     "open_admin",
     "open_publisher",
     "open_reader",

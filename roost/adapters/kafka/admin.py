@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from kafka import KafkaAdminClient, errors
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
@@ -14,6 +14,9 @@ from roost.adapters.kafka.witness import Witness
 from roost.contracts.errors import BrokerUnavailable, Permanent
 from roost.ports.event_bus import TopicSpec
 from roost.settings import KafkaSettings
+
+#: The topic's setting that says how many replicas must have a message.
+IN_SYNC: Final = "min.insync.replicas"
 
 
 class KafkaTopics:
@@ -72,8 +75,10 @@ def _ensure(client: Any, spec: TopicSpec) -> str:
     if found["error_code"]:
         raise BrokerUnavailable(f"Kafka cannot describe topic {spec.name}: {errors.for_code(found['error_code'])}")
     grown = _grow(client, spec, len(found["partitions"]))
-    kept = _keep(client, spec)
-    return "changed" if grown or kept else "unchanged"
+    # A topic that was made with fewer replicas would take nothing any more if it had to wait for all of ours.
+    copies = min((len(one.get("replica_nodes") or ()) for one in found["partitions"]), default=1)
+    configured = _configure(client, spec, in_sync=min(spec.min_in_sync, max(1, copies - 1)))
+    return "changed" if grown or configured else "unchanged"
 
 
 def _create(client: Any, spec: TopicSpec) -> None:
@@ -81,7 +86,7 @@ def _create(client: Any, spec: TopicSpec) -> None:
         name=spec.name.value,
         num_partitions=spec.partitions,
         replication_factor=spec.replication,
-        topic_configs={"retention.ms": str(spec.retention_ms)},
+        topic_configs={"retention.ms": str(spec.retention_ms), IN_SYNC: str(spec.min_in_sync)},
     )
     try:
         client.create_topics([topic], timeout_ms=REQUEST_MS)
@@ -107,11 +112,28 @@ def _grow(client: Any, spec: TopicSpec, partitions: int) -> bool:
     return True
 
 
-def _keep(client: Any, spec: TopicSpec) -> bool:
-    name, wanted = spec.name.value, str(spec.retention_ms)
+def _configure(client: Any, spec: TopicSpec, *, in_sync: int) -> bool:
+    name = spec.name.value
     described = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name, None)], config_filter="all")
-    found = described["topic"][name].get("retention.ms", {}).get("value")
-    if found == wanted:
-        return False
-    client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"retention.ms": wanted})])
-    return True
+    found = {key: one.get("value") for key, one in described["topic"][name].items()}
+    wanted: dict[str, str] = {}
+    if found.get("retention.ms") != str(spec.retention_ms):
+        wanted["retention.ms"] = str(spec.retention_ms)
+    # Whoever asks for more than we do has their reasons.
+    if int(found.get(IN_SYNC) or 1) < in_sync:
+        wanted[IN_SYNC] = str(in_sync)
+    if wanted:
+        _alter(client, name, wanted)
+    return bool(wanted)
+
+
+def _alter(client: Any, name: str, wanted: dict[str, str]) -> None:
+    resource = ConfigResource(ConfigResourceType.TOPIC, name, wanted)
+    # Not by looking at the settings first: whoever may change them need not be one who may see them.
+    said = client.alter_configs([resource], raise_on_unknown=False)["topic"][name]
+    # The client raises for whole requests only; what the broker says of one topic it hands over as text.
+    if errors.TopicAuthorizationFailedError.__name__ in said:
+        raise errors.TopicAuthorizationFailedError([name])
+    if said != "OK":
+        settings = ", ".join(f"{key}={value}" for key, value in wanted.items())
+        raise Permanent(f"Kafka does not take {settings} for topic {name}: {said}")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kafka import errors
 from kafka.admin import ConfigResource, ConfigResourceType
 
-from roost.adapters.kafka.admin import admin_client
+from roost.adapters.kafka.admin import IN_SYNC, admin_client
 from roost.contracts.events import Topic
 from roost.ports.event_bus import TopicSpec
 from roost.settings import KafkaSettings
@@ -30,6 +30,7 @@ def described(settings: KafkaSettings, names: Sequence[Topic]) -> Mapping[str, T
             # Of the partition that has the fewest: that one is lost first.
             replication=min((len(one.get("replica_nodes") or ()) for one in partitions), default=0),
             retention_ms=int(configs[name].get("retention.ms", {}).get("value") or -1),
+            min_in_sync=int(configs[name].get(IN_SYNC, {}).get("value") or 1),
         )
         for name, partitions in there.items()
     }
@@ -45,4 +46,5 @@ def _planned(spec: TopicSpec, found: TopicSpec | None) -> str:
     if found is None:
         return "created"
     same = (found.partitions, found.retention_ms) == (spec.partitions, spec.retention_ms)
+    same = same and found.min_in_sync >= min(spec.min_in_sync, max(1, found.replication - 1))
     return "unchanged" if same else "changed"

@@ -10,6 +10,7 @@ from typing import Any, Final
 from kafka import KafkaProducer, errors
 
 from roost.adapters.kafka.connection import REQUEST_MS
+from roost.adapters.kafka.replicas import shortage
 from roost.adapters.kafka.witness import Witness
 from roost.contracts.cloudevents import Event, Message, encode
 from roost.contracts.errors import BrokerUnavailable
@@ -98,6 +99,10 @@ class KafkaPublisher:
                 f"Kafka at {self._settings.bootstrap} does not know {topics}, or does not answer ({error}): "
                 "run `roost topics ensure`"
             )
+        if isinstance(error, errors.KafkaTimeoutError) and self._witness.refused is None:
+            lacking = shortage(self._settings, sorted({topic.value for topic, _ in messages}))
+            if lacking is not None:
+                return BrokerUnavailable(f"Kafka at {self._settings.bootstrap} takes nothing for {topics}: {lacking}")
         return self._witness.translated(error, f"publishing to {topics}")
 
 

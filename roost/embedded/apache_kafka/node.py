@@ -18,9 +18,9 @@ from roost.embedded.apache_kafka.program import LOGGING, Program
 from roost.embedded.state_dir import write_private
 
 _PROPERTIES: Final = "server.properties"
-_START_SECONDS: Final = 90.0
+_START_SECONDS: Final = 240.0
 #: A clean end hands leadership over first.
-_STOP_SECONDS: Final = 30.0
+_STOP_SECONDS: Final = 60.0
 _FORMAT_SECONDS: Final = 120.0
 
 

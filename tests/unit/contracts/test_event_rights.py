@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roost.contracts.event_rights import DUTIES, Account, Operation, Resource, Right, said
+from roost.contracts.event_rights import DUTIES, Account, Group, Operation, Resource, Right, said
 from roost.contracts.events import CATALOGUE, Topic
 
 CHANGING = {Operation.WRITE, Operation.CREATE, Operation.ALTER, Operation.ALTER_CONFIGS}
@@ -39,6 +39,14 @@ def test_a_consumer_writes_dead_letters_only() -> None:
 def test_whoever_reads_as_a_group_may_use_that_group_and_no_other() -> None:
     groups = [group for duty in DUTIES.values() for group in duty.groups]
     assert len(groups) == len(set(groups))
+
+
+def test_whoever_watches_a_group_may_look_and_not_join() -> None:
+    for group in Group:
+        rights = {one.operation for one in DUTIES[Account.OPERATOR].rights() if one.name == group}
+        assert rights == {Operation.DESCRIBE}
+        reader = next(duty for duty in DUTIES.values() if group in duty.groups)
+        assert group.topic in reader.reads
 
 
 def test_only_the_set_up_changes_topics_and_rights() -> None:

@@ -17,7 +17,7 @@ from roost.contracts.ids import desired_object
 from roost.doctor import dependencies
 from roost.doctor.findings import Check, Finding, Level
 from roost.doctor.wiring import checks, chosen, examine
-from roost.ports.event_bus import TOPICS
+from roost.ports.event_bus import TOPICS, topics
 from roost.settings import Settings
 
 THERE = {spec.name.value: spec for spec in TOPICS}
@@ -72,6 +72,16 @@ def test_a_topic_that_is_otherwise_is_named(change: dict[str, int], level: Level
     assert finding.level is level
     assert said in finding.said
     assert finding.remedy
+
+
+def test_a_topic_that_takes_what_one_broker_alone_has_is_named() -> None:
+    wanted = topics(partitions=6, replication=3)
+    there = {spec.name.value: replace(spec, min_in_sync=1) for spec in wanted}
+    found = dependencies.topics(wanted, there)
+    assert levels(found) == [Level.WRONG] * len(wanted)
+    assert "1 of 3 replicas" in found[0].said
+    fewer = {name: replace(spec, replication=1) for name, spec in there.items()}
+    assert not [one for one in dependencies.topics(wanted, fewer) if "may be lost" in one.said]
 
 
 def test_a_topic_that_is_missing_is_named_with_the_command_that_makes_it() -> None:
