@@ -19,7 +19,6 @@ from tests.cluster.processes import until
 
 KUBECTL: Final = Path(sys.executable).with_name("kubectl")
 OVERLAYS: Final = Path("manifests/overlays")
-NAMESPACE: Final = "roost"
 #: The Deployments of the pools.
 POOLS: Final = ("roost-pool-canary", "roost-pool-default")
 #: What an account and its rights are made of.
@@ -55,7 +54,7 @@ class Question:
 class Account:
     """One service account, with a client that has its token and nothing else. Close it."""
 
-    def __init__(self, cluster: Cluster, name: str, namespace: str = NAMESPACE) -> None:
+    def __init__(self, cluster: Cluster, name: str, namespace: str) -> None:
         self.name = name
         self.api = cluster.client(cluster.token_of(name, namespace))
         self._reviews = client.AuthorizationV1Api(self.api)
@@ -111,10 +110,10 @@ def of(objects: tuple[Object, ...], *kinds: str) -> list[Object]:
     return [one for one in objects if one["kind"] in kinds]
 
 
-def install_rights(cluster: Cluster, namespace: str = NAMESPACE) -> None:
+def install_rights(cluster: Cluster, namespace: str) -> None:
     """Bring the namespace, the accounts and their rights, as the overlay `local` has them; wait until they count.
 
-    In another namespace than ``roost`` a test has them to itself.
+    The namespace is another one than ``roost``: a test has it to itself.
     """
     wanted = [moved(one, namespace) for one in of(rendered("local"), *_RIGHTS)]
     # One after the other: what is in a namespace needs it to be there.
@@ -127,10 +126,10 @@ def install_rights(cluster: Cluster, namespace: str = NAMESPACE) -> None:
         until("the restart has its rights", lambda: restart.may(may_roll), 60)
 
 
-def moved(one: Object, namespace: str) -> Object:
-    """The same object in another namespace."""
-    moved = copy.deepcopy(one)
-    moved["metadata"]["name" if one["kind"] == "Namespace" else "namespace"] = namespace
-    for subject in moved.get("subjects", ()):
-        subject["namespace"] = namespace
-    return moved
+def moved(one: Object, namespace: str, *, subjects: str | None = None) -> Object:
+    """The same object in another namespace, for accounts of that one or of the namespace `subjects`."""
+    found = copy.deepcopy(one)
+    found["metadata"]["name" if one["kind"] == "Namespace" else "namespace"] = namespace
+    for subject in found.get("subjects", ()):
+        subject["namespace"] = subjects or namespace
+    return found

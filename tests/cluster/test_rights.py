@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import pytest
+import yaml
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from tests.cluster.accounts import NAMESPACE, OVERLAYS, POOLS, Account, Question, Right, install_rights, of, rendered
+from tests.cluster.accounts import OVERLAYS, POOLS, Account, Question, Right, install_rights, moved, of, rendered
 from tests.cluster.control_plane import Cluster
 from tests.cluster.processes import until
 
+#: The accounts and roles of the manifests in a namespace that these tests have to themselves.
+NAMESPACE: Final = "roost-rights"
 _SEES_PODS: Final = Right(group="", resource="pods", verbs=("get", "list"))
 _ROLLS_POOLS: Final = Right(group="apps", resource="deployments", names=POOLS, verbs=("get", "patch"))
 #: Everything that an account may do in the namespace, beyond what everybody may. Elsewhere: nothing.
@@ -102,19 +106,19 @@ NOBODY_MAY: Final = (
 
 @pytest.fixture(scope="module")
 def installed(cluster: Cluster) -> Cluster:
-    install_rights(cluster)
+    install_rights(cluster, NAMESPACE)
     return cluster
 
 
 @pytest.fixture(params=sorted(MAY), scope="module")
 def account(request: pytest.FixtureRequest, installed: Cluster) -> Iterator[Account]:
-    with closing(Account(installed, request.param)) as found:
+    with closing(Account(installed, request.param, NAMESPACE)) as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def restart(installed: Cluster) -> Iterator[Account]:
-    with closing(Account(installed, "roost-restart")) as found:
+    with closing(Account(installed, "roost-restart", NAMESPACE)) as found:
         yield found
 
 
@@ -180,24 +184,26 @@ def test_the_restart_is_refused_at_the_door_and_not_only_in_the_reviews(restart:
         with pytest.raises(ApiException) as raised:
             attempt()
         assert raised.value.status == 403, what
-        assert "system:serviceaccount:roost:roost-restart" in str(raised.value.body), what
+        assert f"system:serviceaccount:{NAMESPACE}:roost-restart" in str(raised.value.body), what
 
 
 def test_airflow_may_run_pods_in_this_namespace_and_read_their_logs(installed: Cluster) -> None:
     """The accounts are the official chart's; their rights here are all that Airflow has outside its own namespace."""
-    installed.kubectl("create", "namespace", "airflow")
+    airflow = f"{NAMESPACE}-airflow"
+    installed.kubectl("create", "namespace", airflow)
     runs = Right(group="", resource="pods", verbs=("create", "delete", "get", "list", "patch", "watch"))
     logs = Right(group="", resource="pods/log", verbs=("get",))
     may = {"airflow-scheduler": {runs, _SEES_PODS, logs}, "airflow-api-server": {_SEES_PODS, logs}}
     for name in may:
-        installed.kubectl("-n", "airflow", "create", "serviceaccount", name)
-    installed.kubectl("apply", "--server-side", "-f", "manifests/airflow/rights.yaml")
+        installed.kubectl("-n", airflow, "create", "serviceaccount", name)
+    granted = yaml.safe_load_all(Path("manifests/airflow/rights.yaml").read_text())
+    here = yaml.safe_dump_all([moved(one, NAMESPACE, subjects=airflow) for one in granted])
+    installed.kubectl("apply", "--server-side", "-f", "-", stdin=here)
     for name, wanted in may.items():
-        with closing(Account(installed, name, "airflow")) as account:
+        with closing(Account(installed, name, airflow)) as account:
             _await_rights(account, wanted)
             assert account.rights("default")[0] == _EVERYBODY
             assert account.rights("kube-system")[0] == _EVERYBODY
-    installed.kubectl("delete", "namespace", "airflow", "--wait=false")
 
 
 def _await_rights(account: Account, wanted: set[Right]) -> None:
@@ -209,7 +215,7 @@ def test_a_right_too_many_is_found(installed: Cluster) -> None:
     surplus = Right(group="", resource="secrets", verbs=("get",))
     reference = {"apiGroup": _RBAC, "kind": "Role", "name": "too-many"}
     subject = {"kind": "ServiceAccount", "name": "roost-node", "namespace": NAMESPACE}
-    with installed.client() as admin, closing(Account(installed, "roost-node")) as node:
+    with installed.client() as admin, closing(Account(installed, "roost-node", NAMESPACE)) as node:
         rbac = client.RbacAuthorizationV1Api(admin)
         rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
         rbac.create_namespaced_role(NAMESPACE, {"metadata": {"name": "too-many"}, "rules": [rule]})

@@ -33,8 +33,9 @@ def worth_another_try(error: Exception, *, replaced: bool) -> bool:
 
 def _words(error: Exception) -> str:
     """The store's own sentence, which names the account and the permission."""
-    details = getattr(error, "errors", None) or ({},)
-    return str(details[0].get("message") or error).strip().rstrip(".")
+    details: list[dict[str, str]] = list(getattr(error, "errors", ()))
+    said = details[0].get("message") if details else None
+    return (said or str(error)).strip().rstrip(".")
 
 
 def translated(error: Exception, uri: str) -> Exception:
