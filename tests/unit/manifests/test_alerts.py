@@ -58,6 +58,8 @@ def test_every_runbook_has_its_alert_and_the_same_form(page: Path) -> None:
     assert alerts
     assert [name for name in alerts if BY_NAME[name]["annotations"]["runbook"] != str(page)] == []
     assert text.startswith("# ")
+    # At 3 am: what it means, what to look at and do, how to take that back, when one may sleep again.
+    assert [part for part in ("**Undo**: ", "**It is over when** ") if part not in text] == []
 
 
 @pytest.mark.parametrize("name", BY_NAME)
