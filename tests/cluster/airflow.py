@@ -9,11 +9,10 @@ import base64
 import json
 import os
 import secrets
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -27,23 +26,21 @@ _USER: Final = "roost"
 _PASSWORD: Final = "local-only"
 _DATABASE: Final = "airflow:local-only@postgres:5432/airflow"
 _SECONDS: Final = 300.0
+_START: Final = """
+    "$0" -m airflow db migrate
+    "$0" -m airflow scheduler &
+    "$0" -m airflow dag-processor &
+    exec "$0" -m airflow api-server
+"""
 
 
 @contextmanager
 def started(directory: Path, parts: dict[str, str]) -> Iterator[None]:
-    """Migrated and on its way; `awaited` waits until it answers. `parts` are the settings by which tasks find the others."""
+    """On its way; `awaited` waits until it answers. `parts` are the settings by which its tasks find the others."""
     home = directory / "airflow"
     home.mkdir()
-    environment = _environment(home) | parts
-    with ExitStack() as stack:
-        program = (sys.executable, "-m", "airflow")
-        done = subprocess.run(
-            (*program, "db", "migrate"), env=environment, cwd=home, capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise RuntimeError(f"airflow db migrate: {done.stderr[-2000:]}")
-        for name in ("api-server", "scheduler", "dag-processor"):
-            stack.enter_context(running(f"airflow-{name}", (*program, name), directory, environment=environment))
+    command = ("sh", "-ec", _START, sys.executable)
+    with running("airflow", command, directory, environment=_environment(home) | parts):
         yield
 
 
@@ -55,10 +52,7 @@ def awaited(directory: Path) -> None:
             document = json.load(answer)
         return all(document[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor"))
 
-    def told() -> str:
-        return "\n".join(tail(log) for log in sorted(directory.glob("airflow-*.log")))
-
-    until("Airflow is healthy", healthy, _SECONDS, told=told)
+    until("Airflow is healthy", healthy, _SECONDS, told=lambda: tail(directory / "airflow.log", 60))
 
 
 def _environment(home: Path) -> dict[str, str]:

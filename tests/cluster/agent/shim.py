@@ -46,14 +46,21 @@ def _run(spec: dict[str, Any]) -> int:
     with Path(f"/proc/{spec['pause']}/ns/net").open() as network:
         _checked(_libc.setns(network.fileno(), _NEWNET))
     _checked(_libc.unshare(_NEWNS | _NEWUTS | _NEWIPC | _NEWPID))
+    told, tell = os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.close(tell)
+            # Both have the same mounts: once the root is another one, the parent would not find its file.
+            os.read(told, 1)
+            os.close(told)
             _become(spec)
         except BaseException as error:  # noqa: BLE001  # the child of a fork may not go on as its parent
             os.write(2, f"the container cannot start: {error!r}\n".encode())
             os._exit(127)
+    os.close(told)
     Path(spec["pid_file"]).write_text(str(child))
+    os.close(tell)
     # Whoever stops the container speaks with its first process; its end is this one's.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
