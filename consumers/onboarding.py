@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from roost.ports.ledger import (
     RolloutQuery,
     Wakeups,
 )
-from roost.ports.workflow import TRACE_CONF, Workflow
+from roost.ports.workflow import TRACE_CONF, Workflow, WorkflowRun
 from roost.telemetry import metrics, tracing
 
 log = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class Worker:
             return self._trained(row, run.ended_at)
         if run.state == "failed":
             why = training_failures.cause(self.workflow, run.run_id)
-            return self._failed(row, why, {"url": run.url})
+            return self._failed(row, why, run)
         return self._look_again(row)
 
     def _look_again(self, row: Onboarding) -> Onboarding:
@@ -137,7 +137,8 @@ class Worker:
         # Airflow forgets old runs; what they brought stays known.
         if self.ledger.rollouts(RolloutQuery(customer=row.customer, run_id=row.airflow_run_id, limit=1)):
             return self._trained(row)
-        return self._failed(row, "Airflow has no such run any more: somebody deleted it", {})
+        gone = WorkflowRun(run_id=row.airflow_run_id, state="failed", conf={}, url="")
+        return self._failed(row, "Airflow has no such run any more: somebody deleted it", gone)
 
     def _trained(self, row: Onboarding, ended: datetime | None = None) -> Onboarding:
         self._tell_run(row, ended)
@@ -146,14 +147,13 @@ class Worker:
         log.info("%s: run %s succeeded", row.customer, row.airflow_run_id, extra=facts)
         return replace(row, stage=OnboardingStage.TRAINED, error=None, attempts=0, next_attempt_at=None)
 
-    def _failed(self, row: Onboarding, why: str, where: Mapping[str, object]) -> Onboarding:
+    def _failed(self, row: Onboarding, why: str, run: WorkflowRun) -> Onboarding:
         why = keepable(why)
         self._tell_run(row, None, why)
         metrics.RUNS_ENDED.labels("failed").inc()
         log.error("%s: run %s failed: %s", row.customer, row.airflow_run_id, why, extra={"action": "training_failed"})
-        told = training_failures.report(
-            row.customer, row.airflow_run_id, why, at=self.clock.now(), model=row.model, **where
-        )
+        where = {"url": run.url} if run.url else {}
+        told = training_failures.report(run, row.customer, why, at=self.clock.now(), model=row.model, **where)
         # First the report: after a crash in between, both are written again, and the report is still one.
         self.ledger.add_events([replace(told, traceparent=row.traceparent)])
         return replace(row, stage=OnboardingStage.FAILED, error=why, attempts=0, next_attempt_at=None)

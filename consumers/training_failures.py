@@ -49,14 +49,14 @@ def cause(workflow: Workflow, run: str) -> str:
     return "; ".join(found) or "no task of it failed: somebody marked it so, or it took too long"
 
 
-def report(customer: str | None, run: str, why: str, *, at: datetime, **facts: object) -> Event:
-    """The event that says it. One run gives one event, whoever tells of it."""
+def report(run: WorkflowRun, customer: str | None, why: str, *, at: datetime, **facts: object) -> Event:
+    """The event that says it. One end of one run gives one event, whoever tells of it: a cleared run ends again."""
     whose = f" of {customer}" if customer else ""
     model = facts.get("model")
     option = f" --model {model}" if model not in (None, DEFAULT_MODEL) else ""
     advice = f'Mend the cause, then `roost train {customer or "CUSTOMER"}{option} --reason "…"`.'
     return Event(
-        id=run_id(_WHAT, customer or "nobody", run),
+        id=run_id(_WHAT, customer or "nobody", _end(run)),
         type=OPERATION_REPORTED,
         source="roost/signup-consumer",
         subject=customer or "fleet",
@@ -65,8 +65,8 @@ def report(customer: str | None, run: str, why: str, *, at: datetime, **facts: o
             what=_WHAT,
             customer=customer,
             actor=_ACTOR,
-            reason=f"Training run {run}{whose} failed: {keepable(why).rstrip('.')}. {advice}",
-            facts={"run_id": run, **facts},
+            reason=f"Training run {run.run_id}{whose} failed: {keepable(why).rstrip('.')}. {advice}",
+            facts={"run_id": run.run_id, **facts},
         ),
     )
 
@@ -79,7 +79,7 @@ class Watch:
     workflow: Workflow
     clock: Clock
     _since: datetime | None = field(default=None, init=False)
-    #: Runs that were told of and that another look may find, with when they ended.
+    #: Ends of runs that were told of and that another look may find, with when they ended.
     _told: dict[str, datetime] = field(default_factory=dict, init=False)
     #: Looks at which the engine listed a run and could not say why it failed.
     _vain: Counter[str] = field(default_factory=Counter, init=False)
@@ -102,10 +102,10 @@ class Watch:
         """Tell of the runs that failed since the last look. Returns how many were new to this process."""
         now = self.clock.now()
         runs = self.workflow.failed(TRAIN_DAG, since=self._since or now - _FIRST_LOOK, limit=_PAGE)
-        new = [run for run in runs if run.run_id not in self._told]
+        new = [run for run in runs if _end(run) not in self._told]
         for run in new:
             self.ledger.add_events([self._report(run)])
-            self._told[run.run_id] = run.ended_at or now
+            self._told[_end(run)] = run.ended_at or now
             del self._vain[run.run_id]
         recent = now - _OVERLAP
         # More than a page: the next look goes on where this one ended.
@@ -121,7 +121,7 @@ class Watch:
             customer = None
         said = {name: keepable(str(found)) for name in ("model", "reason") if (found := run.conf.get(name)) is not None}
         facts = {"model": said.get("model"), "url": run.url, "asked": said.get("reason")}
-        return report(customer, run.run_id, self._cause(run.run_id), at=self.clock.now(), **facts)
+        return report(run, customer, self._cause(run.run_id), at=self.clock.now(), **facts)
 
     def _cause(self, run: str) -> str:
         """Why it failed. A run of which the engine has no good answer must not keep all later ones from being told."""
@@ -132,3 +132,8 @@ class Watch:
             if self._vain[run] < _ASKED:
                 raise
             return f"its tasks cannot be asked: {error}"
+
+
+def _end(run: WorkflowRun) -> str:
+    """One end of one run."""
+    return run.run_id if run.ended_at is None else f"{run.run_id} {run.ended_at.isoformat()}"

@@ -128,7 +128,7 @@ class DesiredState(Frozen):
 
     @classmethod
     def decoded(cls, content: bytes) -> DesiredState:
-        """Parse `desired.json`, also of a newer release. Raises pydantic's ValidationError where it breaks the contract."""
+        """Parse `desired.json`. Raises pydantic's ValidationError where it breaks the contract."""
         return cls.received(content)
 
     @classmethod

@@ -27,6 +27,8 @@ REBUILT = "rebuilt"
 def customers(log: Log, rollouts: Sequence[Rollout], served: Iterable[str], now: datetime) -> list[Onboarding]:
     """A row of each customer who is known of: by the log, or by what they have."""
     told = {heard.event.id: data for heard, data in log.operations()}
+    # A run that was cleared may have failed more than once: the newest counts.
+    told |= {f"{_FAILED} {data.facts.get('run_id')}": data for _, data in log.operations() if data.what == _FAILED}
     by_customer: dict[str, list[Rollout]] = {}
     for row in rollouts:
         by_customer.setdefault(row.customer, []).append(row)
@@ -65,7 +67,7 @@ def _stood(row: Onboarding, rollouts: Sequence[Rollout], told: Mapping[str, Oper
         return row
     if any(one.model == row.model and one.received_at >= row.signed_up_at for one in rollouts):
         return replace(row, stage=OnboardingStage.TRAINED)
-    failed = told.get(signups.run_id(_FAILED, row.customer, row.airflow_run_id))
+    failed = told.get(f"{_FAILED} {row.airflow_run_id}")
     if failed is not None:
         return replace(row, stage=OnboardingStage.FAILED, error=failed.reason)
     refused = told.get(signups.run_id(_REFUSED, row.customer, row.event_id))

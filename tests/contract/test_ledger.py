@@ -244,6 +244,20 @@ class TestOnboarding:
         [row] = ledger.due_onboardings(now=T0, limit=5, lease_seconds=10)
         assert (row.stage, row.airflow_run_id) == (OnboardingStage.TRAINING, "manual__1")
 
+    def test_the_late_event_of_an_older_run_does_not_end_a_failed_training(
+        self, ledger: Ledger, clock: ManualClock
+    ) -> None:
+        sign_up(ledger)
+        clock.advance(60)
+        stand(ledger, OnboardingStage.FAILED, error="too few rows")
+        receive(ledger, 1, trained_at=T0)
+        assert [row.stage for row in ledger.customers()] == [OnboardingStage.FAILED]
+        receive(ledger, 2, trained_at=T0, run_id="signup__s1~2")
+        assert [row.stage for row in ledger.customers()] == [OnboardingStage.TRAINED]
+        stand(ledger, OnboardingStage.FAILED, error="too few rows")
+        receive(ledger, 3, trained_at=T0 + timedelta(hours=1))
+        assert [row.stage for row in ledger.customers()] == [OnboardingStage.TRAINED]
+
     def test_a_model_that_comes_ends_a_failed_training(self, ledger: Ledger) -> None:
         sign_up(ledger)
         stand(ledger, OnboardingStage.FAILED, error="too few rows")

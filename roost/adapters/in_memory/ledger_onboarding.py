@@ -113,6 +113,9 @@ class InMemoryOnboarding:
             state.onboarding_leases.pop(row.customer, None)
             held = state.onboardings.get(row.customer)
             if held is not None and (held.event_id, held.airflow_run_id) == (row.event_id, row.airflow_run_id):
+                state.failed_at.pop(row.customer, None)
+                if row.stage is OnboardingStage.FAILED:
+                    state.failed_at[row.customer] = state.clock.now()
                 state.onboardings[row.customer] = replace(
                     held,
                     stage=row.stage,

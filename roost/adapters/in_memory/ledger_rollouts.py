@@ -11,7 +11,7 @@ from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, NotFound
 from roost.contracts.ids import run_of
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout, Transition
-from roost.ports.ledger import Change, OnboardingStage, Quarantine, RolloutQuery
+from roost.ports.ledger import Change, Onboarding, OnboardingStage, Quarantine, RolloutQuery
 
 
 class InMemoryRollouts:
@@ -32,11 +32,19 @@ class InMemoryRollouts:
                 rollout=rollout, history=[first], due_at=state.clock.now(), changed=state.next_change()
             )
             row = state.onboardings.get(rollout.customer)
-            if row is not None and (row.model, row.stage) == (rollout.model, OnboardingStage.FAILED):
+            if row is not None and self._ends_failure(row, rollout):
                 state.onboardings[rollout.customer] = replace(row, stage=OnboardingStage.TRAINED, error=None)
             state.add_events(events)
             state.wake("rollouts")
             return True
+
+    def _ends_failure(self, row: Onboarding, rollout: Rollout) -> bool:
+        """Whether the model is one of after the failure, or of the very run."""
+        if (row.model, row.stage) != (rollout.model, OnboardingStage.FAILED):
+            return False
+        failed_at = self._state.failed_at.get(row.customer)
+        own = row.airflow_run_id == run_of(rollout.run_id)
+        return own or failed_at is None or failed_at <= rollout.trained_at
 
     def rollout(self, rollout_id: str) -> Rollout:
         """Raises `NotFound`."""

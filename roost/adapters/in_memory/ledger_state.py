@@ -36,6 +36,8 @@ class LedgerState:
     #: (kind, event id) of everything that was taken in, and when.
     inbox: dict[tuple[str, str], datetime] = field(default_factory=dict)
     onboardings: dict[str, Onboarding] = field(default_factory=dict)
+    #: Customer to when their followed run failed.
+    failed_at: dict[str, datetime] = field(default_factory=dict)
     onboarding_leases: dict[str, datetime] = field(default_factory=dict)
     rollouts: dict[str, RolloutSlot] = field(default_factory=dict)
     #: Served name to the last version that was given out.

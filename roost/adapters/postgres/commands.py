@@ -10,6 +10,7 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from roost.adapters.postgres.database import Database
+from roost.adapters.postgres.newer import known
 from roost.adapters.postgres.outbox import append, notify
 from roost.adapters.postgres.rollouts import write
 from roost.adapters.postgres.rows import command_of
@@ -25,6 +26,9 @@ _FREEZE: Final = """
 INSERT INTO freezes (scope, reason, actor, at) VALUES (%(scope)s, %(reason)s, %(actor)s, %(at)s)
 ON CONFLICT (scope) DO UPDATE SET reason = excluded.reason, actor = excluded.actor, at = excluded.at
 """
+
+# Column by column: a newer schema may have more.
+_FREEZES: Final = 'SELECT scope, reason, actor, at FROM freezes ORDER BY scope COLLATE "C"'
 
 
 class PostgresCommands:
@@ -47,7 +51,7 @@ class PostgresCommands:
         """Those not done, oldest first."""
         query = "SELECT * FROM commands WHERE done_at IS NULL ORDER BY sequence LIMIT %s"
         with self._database.transaction() as cursor:
-            return [command_of(row) for row in cursor.execute(query, [limit])]
+            return known(cursor.execute(query, [limit]), command_of)
 
     def close_command(
         self, event_id: str, *, outcome: str, at: datetime, events: Sequence[Event], changes: Sequence[Change] = ()
@@ -72,7 +76,7 @@ class PostgresCommands:
         """The newest, done or not."""
         with self._database.transaction() as cursor:
             cursor.execute("SELECT * FROM commands ORDER BY sequence DESC LIMIT %s", [limit])
-            return [command_of(row) for row in cursor]
+            return known(cursor, command_of)
 
     def freeze(self, entry: Freeze) -> None:
         """The newest reason stands."""
@@ -91,4 +95,4 @@ class PostgresCommands:
     def freezes(self) -> Sequence[Freeze]:
         """All that stand, by scope."""
         with self._database.transaction() as cursor:
-            return [Freeze(**row) for row in cursor.execute('SELECT * FROM freezes ORDER BY scope COLLATE "C"')]
+            return [Freeze(**row) for row in cursor.execute(_FREEZES)]

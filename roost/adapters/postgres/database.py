@@ -108,7 +108,10 @@ def translated(error: psycopg.Error, place: str) -> Exception:
     text = " ".join(str(error).split())
     result: RoostError
     if isinstance(error, _NOT_MIGRATED):
-        result = DatabaseUnavailable(f"PostgreSQL at {place} has no Roost schema yet: run `roost database migrate`")
+        result = DatabaseUnavailable(
+            f"PostgreSQL at {place} has no schema of this Roost yet ({text.partition(' LINE ')[0]}): run `roost "
+            "database migrate`, and look with `roost database revision`"
+        )
     elif isinstance(error, errors.UniqueViolation):
         result = Conflict(f"PostgreSQL: {text}")
     # A key longer than an index holds counts as operational in psycopg; trying again would never help.

@@ -55,6 +55,12 @@ def current(settings: DatabaseSettings) -> str | None:
         return MigrationContext.configure(connection).get_current_revision()
 
 
+def server_version(settings: DatabaseSettings) -> str:
+    """What PostgreSQL says of itself, such as ``18.4``. Raises `DatabaseUnavailable`."""
+    with _connection(settings) as connection:
+        return str(connection.execute(sqlalchemy.text("SHOW server_version")).scalar_one())
+
+
 def head() -> str:
     """Newest revision that this version of Roost knows."""
     revision = ScriptDirectory.from_config(_config()).get_current_head()

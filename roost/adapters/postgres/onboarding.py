@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from roost.adapters.postgres.database import Database
+from roost.adapters.postgres.newer import known
 from roost.adapters.postgres.outbox import first_time, notify
 from roost.adapters.postgres.rows import onboarding_of
 from roost.contracts.events import CustomerSignedUp
@@ -43,7 +44,8 @@ RETURNING *
 # Event and run are the fence: a customer who left, came back, or is trained by another run meanwhile keeps that.
 _SET: Final = """
 UPDATE onboardings SET stage = %(stage)s, attempts = %(attempts)s, next_attempt_at = %(next_attempt_at)s,
-    error = %(error)s, lease_until = NULL
+    error = %(error)s, lease_until = NULL,
+    failed_at = CASE WHEN %(stage)s = 'failed' THEN coalesce(%(now)s::timestamptz, clock_timestamp()) END
 WHERE customer = %(customer)s AND event_id = %(event_id)s AND airflow_run_id = %(run_id)s
 """
 # Who was found answered is never looked at again: both statements go by the index `onboardings_unanswered`.
@@ -62,6 +64,7 @@ UPDATE onboardings SET stage = 'training', airflow_run_id = %(run_id)s, attempts
     error = NULL, lease_until = NULL
 WHERE customer = %(customer)s AND model = %(model)s AND stage IN ('training', 'trained', 'failed', 'refused')
 """
+_STANDS: Final = "SELECT * FROM onboardings WHERE customer = %(customer)s FOR UPDATE"
 _DROP: Final = "UPDATE onboardings SET lease_until = NULL WHERE customer = %(customer)s"
 
 
@@ -96,13 +99,13 @@ class PostgresOnboarding:
         query = 'SELECT * FROM onboardings WHERE %(s)s::text IS NULL OR stage = %(s)s ORDER BY customer COLLATE "C"'
         with self._database.transaction() as cursor:
             cursor.execute(query, {"s": None if stage is None else stage.value})
-            return [onboarding_of(row) for row in cursor]
+            return known(cursor, onboarding_of)
 
     def due_onboardings(self, *, now: datetime, limit: int, lease_seconds: float) -> Sequence[Onboarding]:
         """Rows that need a run, leased."""
         values = {"now": now, "until": now + timedelta(seconds=lease_seconds), "limit": limit}
         with self._database.transaction() as cursor:
-            rows = [onboarding_of(row) for row in cursor.execute(_DUE, values)]
+            rows = known(cursor.execute(_DUE, values), onboarding_of)
         return sorted(rows, key=due_order)
 
     def oldest_unanswered(self) -> datetime | None:
@@ -123,6 +126,7 @@ class PostgresOnboarding:
             "attempts": row.attempts,
             "next_attempt_at": row.next_attempt_at,
             "error": row.error,
+            "now": self._database.stamp,
         }
         with self._database.transaction() as cursor:
             cursor.execute(_SET, values)
@@ -142,6 +146,10 @@ class PostgresOnboarding:
         with self._database.transaction() as cursor:
             if not first_time(cursor, "customers", event_id, self._database.stamp):
                 return False
+            row = cursor.execute(_STANDS, values).fetchone()
+            if row is not None:
+                # A stage that this release does not know is not overwritten: the event comes again.
+                onboarding_of(row)
             cursor.execute(statement, values)
             if cursor.rowcount == 0:
                 return False

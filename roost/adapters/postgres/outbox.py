@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from roost.adapters.postgres.database import Cursor, Database
+from roost.adapters.postgres.newer import known
 from roost.adapters.postgres.rows import INSERT_EVENT, event_values, outbox_of
 from roost.contracts.cloudevents import Event
 from roost.ports.ledger import OutboxRow
@@ -59,7 +60,7 @@ class PostgresOutbox:
             append(cursor, events)
 
     def unpublished(self, limit: int) -> Sequence[OutboxRow]:
-        """Oldest first, in order of commit."""
+        """Oldest first, in order of commit. An event of a newer release holds up all behind it: its relay works."""
         query = "SELECT * FROM outbox WHERE published_at IS NULL ORDER BY sequence LIMIT %s"
         with self._database.transaction() as cursor:
             return [outbox_of(row) for row in cursor.execute(query, [limit])]
@@ -80,5 +81,5 @@ class PostgresOutbox:
         """The newest above `after`, oldest first."""
         query = "SELECT * FROM outbox WHERE sequence > %s ORDER BY sequence DESC LIMIT %s"
         with self._database.transaction() as cursor:
-            rows = [outbox_of(row) for row in cursor.execute(query, [after, limit])]
+            rows = known(cursor.execute(query, [after, limit]), outbox_of)
         return rows[::-1]

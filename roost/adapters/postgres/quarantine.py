@@ -9,6 +9,8 @@ from typing import Final
 from roost.adapters.postgres.database import Database
 from roost.ports.ledger import Quarantine
 
+# Column by column: a newer schema may have more.
+_SELECT: Final = "SELECT digest, customer, model, reason, actor, at FROM quarantines"
 _INSERT: Final = """
 INSERT INTO quarantines (digest, customer, model, reason, actor, at)
 VALUES (%(digest)s, %(customer)s, %(model)s, %(reason)s, %(actor)s, %(at)s)
@@ -31,7 +33,7 @@ class PostgresQuarantine:
     def quarantined(self, digest: str) -> Quarantine | None:
         """The entry, if the digest is refused."""
         with self._database.transaction() as cursor:
-            row = cursor.execute("SELECT * FROM quarantines WHERE digest = %s", [digest]).fetchone()
+            row = cursor.execute(f"{_SELECT} WHERE digest = %s", [digest]).fetchone()
             return None if row is None else Quarantine(**row)
 
     def release(self, digest: str) -> bool:
@@ -43,5 +45,5 @@ class PostgresQuarantine:
     def quarantines(self) -> Sequence[Quarantine]:
         """All entries, newest first."""
         with self._database.transaction() as cursor:
-            cursor.execute("SELECT * FROM quarantines ORDER BY at DESC, digest DESC")
+            cursor.execute(f"{_SELECT} ORDER BY at DESC, digest DESC")
             return [Quarantine(**row) for row in cursor]

@@ -18,9 +18,12 @@ VALUES (%(id)s, %(customer)s, %(model)s, %(pool)s, %(phase)s, %(run_id)s, %(dige
 ON CONFLICT DO NOTHING
 """
 
-# Whose training had failed has a model now: the run was cleared, or another one came.
+# Whose training had failed has a model now: the run was cleared, or another one came. The event of a run from before
+# the failure, that comes late, says nothing of it.
 TRAINED: Final = """
-UPDATE onboardings SET stage = 'trained', error = NULL WHERE customer = %s AND model = %s AND stage = 'failed'
+UPDATE onboardings SET stage = 'trained', error = NULL
+WHERE customer = %(customer)s AND model = %(model)s AND stage = 'failed'
+  AND (failed_at IS NULL OR failed_at <= %(trained_at)s OR airflow_run_id = %(run_id)s)
 """
 
 # Identity (customer, model, digest, run, trace) is never written again.

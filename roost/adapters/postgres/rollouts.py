@@ -7,6 +7,7 @@ from datetime import datetime
 
 from roost.adapters.postgres import rollout_sql as sql
 from roost.adapters.postgres.database import Cursor, Database
+from roost.adapters.postgres.newer import known
 from roost.adapters.postgres.outbox import append, first_time, notify
 from roost.adapters.postgres.rows import (
     INSERT_TRANSITION,
@@ -17,7 +18,7 @@ from roost.adapters.postgres.rows import (
 )
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import Conflict, NotFound
-from roost.contracts.ids import attempts_of
+from roost.contracts.ids import attempts_of, run_of
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout, Transition
 from roost.ports.ledger import Change, RolloutQuery
 
@@ -39,7 +40,15 @@ class PostgresRollouts:
             if cursor.rowcount == 0:
                 return False
             cursor.execute(INSERT_TRANSITION, transition_values(first))
-            cursor.execute(sql.TRAINED, [rollout.customer, rollout.model])
+            cursor.execute(
+                sql.TRAINED,
+                {
+                    "customer": rollout.customer,
+                    "model": rollout.model,
+                    "run_id": run_of(rollout.run_id),
+                    "trained_at": rollout.trained_at,
+                },
+            )
             notify(cursor, "rollouts")
             append(cursor, events)
             return True
@@ -64,13 +73,13 @@ class PostgresRollouts:
             "phases": None if query.phases is None else [phase.value for phase in query.phases],
         }
         with self._database.transaction() as cursor:
-            return [rollout_of(row) for row in cursor.execute(sql.SEARCH, values)]
+            return known(cursor.execute(sql.SEARCH, values), rollout_of)
 
     def history(self, rollout_id: str) -> Sequence[Transition]:
         """Oldest first."""
         query = "SELECT * FROM transitions WHERE rollout_id = %s ORDER BY sequence"
         with self._database.transaction() as cursor:
-            lines = [transition_of(row) for row in cursor.execute(query, [rollout_id])]
+            lines = known(cursor.execute(query, [rollout_id]), transition_of)
         # The first line is written with the rollout, so an empty history is that of no rollout.
         if not lines:
             raise _unknown(rollout_id)
@@ -86,7 +95,7 @@ class PostgresRollouts:
             "now": self._database.stamp,
         }
         with self._database.transaction() as cursor:
-            rows = [rollout_of(row) for row in cursor.execute(sql.CLAIM, values)]
+            rows = known(cursor.execute(sql.CLAIM, values), rollout_of)
         return sorted(rows, key=lambda row: (row.received_at, row.id))
 
     def give_back(self, rollout_id: str, *, owner: str, due_in_seconds: float) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from roost.adapters.postgres.newer import read
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import CATALOGUE, DeployCommand
 from roost.contracts.rollout import Rollout, Transition
@@ -27,7 +28,8 @@ VALUES (%(rollout_id)s, %(sequence)s, %(before)s, %(after)s, %(at)s, %(actor)s, 
 
 def rollout_of(row: DictRow) -> Rollout:
     """The contract's part of a row of `rollouts`."""
-    return Rollout.model_validate({name: value for name, value in row.items() if name in _ROLLOUT_FIELDS})
+    values = {name: value for name, value in row.items() if name in _ROLLOUT_FIELDS}
+    return read(f"rollout {row['id']}", lambda: Rollout.model_validate(values, extra="ignore"))
 
 
 def rollout_values(rollout: Rollout) -> dict[str, object]:
@@ -43,7 +45,8 @@ def rollout_values(rollout: Rollout) -> dict[str, object]:
 
 def transition_of(row: DictRow) -> Transition:
     """A row of `transitions`."""
-    return Transition.model_validate(row)
+    what = f"line {row['sequence']} of rollout {row['rollout_id']}"
+    return read(what, lambda: Transition.model_validate(row, extra="ignore"))
 
 
 def transition_values(line: Transition) -> dict[str, object]:
@@ -62,7 +65,7 @@ def onboarding_of(row: DictRow) -> Onboarding:
         customer=row["customer"],
         model=row["model"],
         name=row["name"],
-        stage=OnboardingStage(row["stage"]),
+        stage=read(f"customer {row['customer']}", lambda: OnboardingStage(row["stage"])),
         event_id=row["event_id"],
         signed_up_at=row["signed_up_at"],
         airflow_run_id=row["airflow_run_id"],
@@ -79,7 +82,7 @@ def command_of(row: DictRow) -> CommandRow:
     """A row of `commands`."""
     return CommandRow(
         event_id=row["event_id"],
-        command=DeployCommand.model_validate(row["command"]),
+        command=read(f"command {row['event_id']}", lambda: DeployCommand.model_validate(row["command"])),
         received_at=row["received_at"],
         done_at=row["done_at"],
         outcome=row["outcome"],
@@ -109,7 +112,7 @@ def outbox_of(row: DictRow) -> OutboxRow:
         source=row["source"],
         subject=row["subject"],
         time=row["happened_at"],
-        data=CATALOGUE[row["type"]][0].model_validate(row["data"]),
+        data=read(f"event {row['event_id']}", lambda: CATALOGUE[row["type"]][0].model_validate(row["data"])),
         traceparent=row["traceparent"],
     )
     return OutboxRow(sequence=row["sequence"], event=event)

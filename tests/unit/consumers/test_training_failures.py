@@ -93,6 +93,16 @@ def test_a_run_that_a_row_follows_gives_no_second_event(world: World, watch: Wat
     assert len(told(world)) == 1
 
 
+def test_a_cleared_run_that_fails_again_is_told_again(world: World, watch: Watch, workflow: InMemoryWorkflow) -> None:
+    """The same run gave the same event, whatever it did since: nobody heard of its second failure."""
+    fail(workflow, "retrain__ua__w1", "ua has 3 rows.", customer_id="ua")
+    assert watch.step() == 1
+    world.clock.advance(600)
+    workflow.fail(TRAIN_DAG, "retrain__ua__w1", "train_and_stage", "ua has 4 rows.")
+    assert [watch.step(), watch.step()] == [1, 0]
+    assert [("3 rows" in one.reason, "4 rows" in one.reason) for one in told(world)] == [(True, False), (False, True)]
+
+
 def test_what_failed_while_no_consumer_was_there_is_told_a_day_back(
     world: World, watch: Watch, workflow: InMemoryWorkflow
 ) -> None:

@@ -23,6 +23,8 @@ _STATEMENTS: Final = (
     """,
     # The signup that was found answered. A signup that comes later, written by whatever version, is another instant.
     "ALTER TABLE onboardings ADD COLUMN answered_for timestamptz",
+    # When the followed run failed: the late event of a run from before it says nothing of it.
+    "ALTER TABLE onboardings ADD COLUMN failed_at timestamptz",
     """
     CREATE INDEX onboardings_unanswered ON onboardings (signed_up_at)
     WHERE stage IN ('signed_up', 'training', 'trained') AND answered_for IS DISTINCT FROM signed_up_at
@@ -31,6 +33,6 @@ _STATEMENTS: Final = (
 
 
 def upgrade() -> None:
-    """A table, a column that may be NULL, and an index."""
+    """A table, two columns that may be NULL, and an index."""
     for statement in _STATEMENTS:
         op.execute(statement)
