@@ -128,9 +128,14 @@ test-e2e: $(READY) ## the whole stack: an event in, an answer out (about five mi
 	$(say) 'Tests 4/4: end to end (about five minutes)'
 	$(call tier,tests/e2e,--durations=12)
 
-test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17 and Maven
-	$(say) 'Tests: Apache Kafka'
-	$(call tier,tests/kafka,--durations=6)
+# What does not care which broker it runs on runs on the real one here (tests/brokers.py chooses it, and what shares brokers
+# stays together, the longest first), beside what is about it alone.
+KAFKA_SUITES := --bus=apache tests/e2e tests/kafka tests/contract/test_event_bus.py tests/integration/consumers
+KAFKA_PARALLEL := -n $(if $(filter 0,$(WORKERS)),0,2) --no-loadscope-reorder
+
+test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17, and Maven once (about six minutes)
+	$(say) 'Tests: Apache Kafka, one broker and three, with and without security (about six minutes)'
+	$(call tier,$(KAFKA_SUITES),$(KAFKA_PARALLEL) --durations=12)
 
 test-cluster: $(READY) ## tier 2: on a Kubernetes control plane; needs Go
 	$(say) 'Tests: Kubernetes control plane (nine minutes to build it, once)'

@@ -14,7 +14,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import pytest
 
@@ -25,6 +25,9 @@ from roost.settings import KafkaSettings
 
 #: Of one machine: KafkaSettings takes no shorter session.
 _QUICK: Final = {"session_timeout_ms": 6_000, "heartbeat_interval_ms": 1_000, "partitions": 3}
+
+#: What takes long begins first.
+_ORDER: Final = ("stack", "three", "secured", "one")
 
 
 class Broker(Protocol):
@@ -135,12 +138,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--bus") == "apache":
-        skip = pytest.mark.skip(reason="is about a broker that forgets everything; Apache Kafka does not")
-        for item in items:
-            if item.get_closest_marker("forgetful_bus"):
-                item.add_marker(skip)
+    """Leave out what is about the other broker; on Apache Kafka also what meets no broker, and the longest go first."""
+    apache = config.getoption("--bus") == "apache"
+    left = [item for item in items if not _concerns(item, apache=apache)]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+    if apache:
+        items.sort(key=lambda item: _ORDER.index(_company(item.nodeid)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """On Apache Kafka, tests that share brokers run in one process, one after the other."""
+    if config.getoption("--bus") != "apache":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Companies(LoadScopeScheduling):  # type: ignore[misc]  # the base is typed as anything
+        def _split_scope(self, nodeid: str) -> str:
+            return _company(nodeid)
+
+    return Companies(config, log)
+
+
+def _concerns(item: pytest.Item, *, apache: bool) -> bool:
+    marks = {mark.name for mark in item.iter_markers()}
+    if apache:
+        return bool(marks & {"bus", "kafka"}) and "forgetful_bus" not in marks
+    return "lasting_bus" not in marks
+
+
+def _company(nodeid: str) -> str:
+    """Which brokers a test uses: of the whole stack, three, secured ones, or a plain one."""
+    path = Path(nodeid.partition("::")[0])
+    if "e2e" in path.parts:
+        return "stack"
+    kind = path.stem.removeprefix("test_").partition("_")[0]
+    return {"faults": "three", "groups": "three", "security": "secured"}.get(kind, "one")
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,14 @@ from tests.e2e.world import World
 
 
 @pytest.fixture(scope="session")
-def world() -> Iterator[World]:
-    """Everything that `roost up` starts, ready."""
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Everything that `roost up` starts, ready, on the broker that ``--bus`` names."""
+    bus = request.config.getoption("--bus")
+    if bus == "apache":
+        # Skips where it cannot be had, and fetches it before the clock of the start runs.
+        request.getfixturevalue("kafka_program")
     directory = Path(tempfile.mkdtemp(prefix="roost e2e "))
-    found = World(directory / "state")
+    found = World(directory / "state", bus)
     try:
         found.up()
         yield found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import uuid
 from collections import Counter
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from training.datasets.flights import FlightsDataset
 pytestmark = [pytest.mark.e2e, pytest.mark.tensorflow, pytest.mark.timeout(600)]
 
 
+@pytest.mark.bus
 def test_a_signup_event_becomes_an_answer_from_every_replica_with_nobody_involved(world: World) -> None:
     live = world.signed_up("ha")
     assert world.until("every replica answers", lambda: world.answers_everywhere("ha", live.version), 20)
@@ -51,6 +54,7 @@ def test_a_deployer_killed_in_the_middle_goes_on_where_it_was_with_one_version(w
     assert len(world.rollouts("yv")) == 1
 
 
+@pytest.mark.bus
 def test_an_event_that_comes_ten_times_is_one_rollout(world: World) -> None:
     world.stage("f9", "ten-times")
     world.send(Topic.MODELS_READY, *[_ready(world, "f9", "ten-times")] * 10)
@@ -58,6 +62,7 @@ def test_an_event_that_comes_ten_times_is_one_rollout(world: World) -> None:
     assert len(world.rollouts("f9")) == 1
 
 
+@pytest.mark.bus
 def test_what_nobody_can_handle_becomes_a_dead_letter_with_its_reason_and_the_next_event_is_handled(
     world: World,
 ) -> None:
@@ -107,6 +112,24 @@ def test_a_digest_that_does_not_match_is_refused_by_name(world: World) -> None:
     assert "digest" in refused.reason
 
 
+@pytest.mark.bus
+@pytest.mark.lasting_bus
+def test_a_broker_that_is_killed_takes_nothing_with_it_not_even_what_nobody_has_read(world: World) -> None:
+    world.send(Topic.CUSTOMERS, _signed_up("before-the-broker-died"))
+    world.until("it is taken", lambda: world.customer("before-the-broker-died"), 90)
+    consumer = world.pid("signup-consumer")
+    os.kill(consumer, signal.SIGSTOP)
+    world.send(Topic.CUSTOMERS, _signed_up("not-yet-read"))
+    before = world.kill("broker")
+    world.until_restarted("broker", before)
+    os.kill(consumer, signal.SIGCONT)
+    world.until("what was sent before is taken", lambda: world.customer("not-yet-read"), 120)
+    world.send(Topic.CUSTOMERS, _signed_up("after-it-came-back"))
+    world.until("a new event is taken", lambda: world.customer("after-it-came-back"), 90)
+    world.until("nothing waits", lambda: "\n0 events behind" in world.run("topics", "lag", check=False), 60)
+
+
+@pytest.mark.forgetful_bus
 def test_a_broker_that_forgets_everything_loses_nothing_that_was_accepted(world: World) -> None:
     world.stage("fl", "before-the-broker-died", window="2013-01-01:2013-06-01")
     world.publish("fl", "before-the-broker-died")

@@ -31,8 +31,8 @@ ROOT = Path(__file__).parents[2]
 class World:
     """One stack. Every wait has a deadline and says what it waited for."""
 
-    def __init__(self, state: Path) -> None:
-        self.state = state
+    def __init__(self, state: Path, bus: str = "embedded") -> None:
+        self.state, self.bus = state, bus
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("ROOST_", "AIRFLOW_"))}
         self.traces = state / "traces.jsonl"
         own = {"ROOST_STATE_DIR": str(state), "PYTHONPATH": str(ROOT), "ROOST_TRACING__EXPORTER": "file"}
@@ -60,7 +60,7 @@ class World:
 
     def up(self) -> None:
         """Start everything and read where it is."""
-        self.run("up", "--wait", seconds=400)
+        self.run("up", "--wait", "--bus", self.bus, seconds=500)
         self.environment["ROOST_SETTINGS_FILE"] = str(self.state / "settings.yaml")
         self.settings: dict[str, Any] = yaml.safe_load((self.state / "settings.yaml").read_text())
         self.api = httpx.Client(base_url=self.settings["console"]["url"] + "/api/v1", timeout=20, trust_env=False)

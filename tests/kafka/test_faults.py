@@ -32,7 +32,7 @@ from roost.settings import DatabaseSettings
 from tests.kafka.history import assert_same, order_of, sent_order
 from tests.kafka.three import ThreeBrokers, until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from tests.kafka.history import assert_same
 from tests.kafka.members import Members
 from tests.kafka.three import ThreeBrokers, until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 CUSTOMERS = 30

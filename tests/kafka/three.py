@@ -19,7 +19,7 @@ PARTITIONS: Final = 6
 LAYOUT: Final = Layout(nodes=3, heap_mb=256)
 
 
-def until(what: str, holds: Callable[[], Any], seconds: float = 120) -> Any:
+def until(what: str, holds: Callable[[], Any], seconds: float = 240) -> Any:
     """The first true value of `holds`, which may find Kafka away."""
     end = time.monotonic() + seconds
     found: object = None
