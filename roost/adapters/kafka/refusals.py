@@ -71,8 +71,14 @@ def _right(error: Exception, settings: KafkaSettings) -> tuple[str, str] | None:
         errors.GroupAuthorizationFailedError.__name__: "in a consumer group",
         errors.ClusterAuthorizationFailedError.__name__: "on the cluster",
     }.get(named[0], "")
-    who = settings.sasl_username if settings.security_protocol.startswith("SASL") else "this client's certificate"
+    who = _who(settings)
     return f"Kafka at {settings.bootstrap} does not let {who} do this {what} ({_names(error)})", _ACCOUNTS
+
+
+def _who(settings: KafkaSettings) -> str:
+    if settings.security_protocol.startswith("SASL"):
+        return settings.sasl_username or "nobody"
+    return "this client's certificate" if settings.ssl_certfile else "a client without a login"
 
 
 def _names(error: Exception) -> str:

@@ -23,7 +23,7 @@ SECURE = KafkaSettings(
     sasl_password="secret",  # type: ignore[arg-type]  # pydantic takes the text
     ssl_cafile=Path("/ca.pem"),
 )
-MUTUAL = SECURE.model_copy(update={"security_protocol": "SSL"})
+MUTUAL = SECURE.model_copy(update={"security_protocol": "SSL", "ssl_certfile": Path(__file__)})
 
 
 def handshake(text: str) -> Exception:
