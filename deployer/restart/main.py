@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _STARTING_SECONDS = 120.0
 #: For one pod of a cluster: to be scheduled, to sync every model, to load them. Longer than the Deployment's own
 #: progress deadline, so that it is the cluster that says what is stuck.
-_POD_SECONDS = 1200.0
+POD_SECONDS = 1200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def run(settings: Settings, options: RestartOptions, stop: threading.Event) -> N
         )
         rolling = RollingRestart(fleet, ledger, clock)
         seconds = (
-            settings.serving.reload_deadline_seconds + _STARTING_SECONDS if fleet.workload is None else _POD_SECONDS
+            settings.serving.reload_deadline_seconds + _STARTING_SECONDS if fleet.workload is None else POD_SECONDS
         )
 
         def once() -> None:

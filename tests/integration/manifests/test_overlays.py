@@ -13,6 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deployer.restart.main import POD_SECONDS
 from roost.settings import Settings
 from tests.unit.docker.test_dockerfiles import PINNED
 from tests.unit.manifests.known import complaint, variables
@@ -163,6 +164,26 @@ def test_only_the_restart_may_change_anything_and_only_the_pools(objects: tuple[
     assert changing == {"roost-restart-pools": sorted(pools, reverse=True)}
     bound = [one for one in of(objects, "RoleBinding") if one["roleRef"]["name"] in changing]
     assert [[subject["name"] for subject in one["subjects"]] for one in bound] == [["roost-restart"]]
+
+
+def test_every_pool_is_restarted_on_a_schedule_that_ends(objects: tuple[Object, ...]) -> None:
+    pools = {
+        one["metadata"]["labels"]["roost/pool"]
+        for one in of(objects, "Deployment")
+        if "roost/pool" in one["metadata"]["labels"]
+    }
+    found = {}
+    for one in of(objects, "CronJob"):
+        spec = one["spec"]
+        (container,) = template(one)["spec"]["containers"]
+        command = container["command"]
+        found[command[command.index("--pool") + 1]] = spec["schedule"]
+        assert spec["concurrencyPolicy"] == "Forbid"
+        # Longer than the restart gives one pod, so that it is the restart that says what is in the way.
+        assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] > POD_SECONDS
+        assert spec["jobTemplate"]["spec"]["backoffLimit"] == 0
+    assert found.keys() == pools
+    assert len(set(found.values())) == len(found), "two pools at a time"
 
 
 def test_a_pool_holds_its_capacity_syncs_first_and_drains_last(objects: tuple[Object, ...]) -> None:

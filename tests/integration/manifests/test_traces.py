@@ -58,9 +58,9 @@ def test_every_process_but_the_canary_nodes_hands_its_traces_to_the_collector(fo
             chosen[where] = given["roost_tracing__exporter"]
             assert given["roost_tracing__endpoint"].startswith("http://roost-collector:4318/")
     assert {where for where, exporter in chosen.items() if exporter == "none"} == {
-        where for where in chosen if "canary" in where
+        where for where in chosen if where.startswith("roost-pool-canary/")
     }
-    assert {exporter for where, exporter in chosen.items() if "canary" not in where} == {"otlp"}
+    assert set(chosen.values()) == {"none", "otlp"}
 
 
 def test_the_components_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
