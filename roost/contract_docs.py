@@ -94,7 +94,8 @@ def _headers() -> Document:
     required = [f"ce_{name}" for name in ("specversion", "id", "type", "source", "subject", "time")]
     return {
         "type": "object",
-        "properties": attributes | {"ce_time": {"type": "string", "format": "date-time"}, "content-type": text},
+        "properties": attributes
+        | {"ce_time": {"type": "string", "format": "date-time"}, "content-type": text, "traceparent": text},
         "required": required,
     }
 
