@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from deployer.promotion.canary_pool import CanaryPool
 from deployer.promotion.desired_store import DesiredStore
@@ -21,6 +21,7 @@ from deployer.rollout.canary import CanaryJudge
 from deployer.rollout.census import Census
 from deployer.rollout.commands import Commands
 from deployer.rollout.controller import Controller
+from deployer.rollout.copying import Copier
 from deployer.rollout.loop import Bell, Lease, Loop, Step, Threads, listen
 from deployer.rollout.parts import Parts
 from deployer.rollout.relay import Relay
@@ -32,7 +33,7 @@ from roost.ports.clock import Clock, SystemClock
 from roost.ports.event_bus import EventPublisher
 from roost.ports.ledger import Wakeups
 from roost.ports.object_store import ObjectStore
-from roost.ports.serving import NodeControl, NodeDirectory, Predictor
+from roost.ports.serving import NodeControl, NodeDirectory, Predictor, Traffic
 from roost.settings import Settings
 from roost.telemetry.health import HealthServer
 
@@ -50,12 +51,16 @@ _IDLE: Final = 5.0
 _PATIENCE: Final = 1.0
 
 
+class NodesAsked(NodeControl, Traffic, Protocol):
+    """All that the deployer asks of nodes: one adapter implements it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """How nodes are found, asked, and predicted with."""
 
     directory: NodeDirectory
-    control: NodeControl
+    control: NodesAsked
     predictor: Predictor
 
 
@@ -70,6 +75,7 @@ class Deployer:
         self._serving = serving
         self._pools: list[ThreadPoolExecutor] = []
         self._bells: list[Bell] = []
+        self._stopping = threading.Event()
         pools = (settings.serving.pool, settings.serving.canary_pool)
         self._fence = Fence(parts.ledger, parts.store, pools)
         self._threads = Threads(self._loops(publisher, wakeups))
@@ -83,6 +89,7 @@ class Deployer:
         try:
             self._threads.run(stop, self._ring_all)
         finally:
+            self._stopping.set()
             for pool in self._pools:
                 pool.shutdown(cancel_futures=True)
 
@@ -126,7 +133,13 @@ class Deployer:
         desired = self._written(pool)
         # Pools end in this order: a judge under way still finds its readers.
         judges, readers = self._executor(_JUDGES), self._executor(_READERS)
-        judge = CanaryJudge(self._parts, self._serving.predictor, readers)
+        copier = Copier(
+            directory=self._serving.directory,
+            traffic=self._serving.control,
+            clock=self._parts.clock,
+            stopping=self._stopping,
+        )
+        judge = CanaryJudge(self._parts, self._serving.predictor, readers, copier)
         canary = CanaryPool(self._parts, desired, self._nodes(pool), judge.judge, judges)
         canary.on_judged = bell.ring
         step = self._fenced(lambda: canary.step().wait_seconds)

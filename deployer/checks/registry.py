@@ -7,18 +7,27 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from deployer.checks.copies import CopiesCheck
 from deployer.checks.golden import GoldenCheck
 from deployer.checks.load import LoadCheck
 from deployer.checks.sanity import SanityCheck
 from deployer.checks.signature import SignatureCheck
-from deployer.checks.subject import CanaryCheck, CanarySubject
+from deployer.checks.subject import CanaryCheck, CanarySubject, Interrupted
 from roost.contracts.verdict import CheckResult, Outcome, Verdict
 from roost.contracts.wording import keepable
 from roost.telemetry import tracing
 
 log = logging.getLogger(__name__)
 
-REGISTRY: Final[tuple[CanaryCheck, ...]] = (LoadCheck(), SignatureCheck(), GoldenCheck(), SanityCheck())
+REGISTRY: Final[tuple[CanaryCheck, ...]] = (
+    LoadCheck(),
+    SignatureCheck(),
+    GoldenCheck(),
+    SanityCheck(),
+    CopiesCheck(),
+)
+#: They run only where a policy names them: they touch what customers ask.
+OFF_BY_DEFAULT: Final = frozenset({CopiesCheck.name})
 
 
 def run(subject: CanarySubject, *, monotonic: Callable[[], float]) -> Verdict:
@@ -50,6 +59,8 @@ def _contained(check: CanaryCheck, subject: CanarySubject) -> CheckResult:
     """
     try:
         return check.run(subject)
+    except Interrupted:
+        raise
     except Exception as error:  # the outcome below is the decision; nothing goes on as if it had passed
         log.exception("check %s failed", check.name, extra={"action": "check_failed", "check": check.name})
         sentence = f"The check itself failed, which is a bug in Roost: {type(error).__name__}: {error}"

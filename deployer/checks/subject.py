@@ -8,14 +8,35 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from roost.contracts.acks import NodeVersion
+from roost.contracts.errors import Retryable
 from roost.contracts.manifest import ArtifactManifest, GoldenCase, HoldoutRow
-from roost.contracts.policy import CheckPolicy
+from roost.contracts.policy import CheckPolicy, CopyBounds
+from roost.contracts.traffic import Answered
 from roost.contracts.verdict import CheckResult
 from roost.ports.serving import Tensors
 
 #: Inputs and signature to outputs, bound to the canary's address, the served name and the candidate's version.
 #: Raises `ModelServerUnavailable` where nothing answers and `Permanent` where the server refuses the request.
 Ask = Callable[[Tensors, str], Tensors]
+
+
+class Interrupted(Retryable):
+    """The deployer ends in the middle of a measurement, which says nothing: it is made anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copies:
+    """What became of live requests while some of them were copied."""
+
+    #: On the candidate's node: of copies.
+    candidate: Answered
+    #: On all serving nodes that copied: of every request under the name.
+    live: Answered
+
+
+#: Has live requests copied to the candidate by the policy's bounds, and switches that off again.
+#: Raises `NodeUnavailable` where that cannot be done, and `Interrupted`.
+Copy = Callable[[CopyBounds], Copies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +55,8 @@ class CanarySubject:
     live: ArtifactManifest | None = None
     #: What the customer really asked, newest first; fields that the policy drops are missing.
     recorded: Sequence[Tensors] = ()
+    #: None where nobody asks for this name yet, or no node has the candidate.
+    copies: Copy | None = None
 
 
 class CanaryCheck(Protocol):

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from deployer.checks import registry
-from deployer.checks.subject import Ask, CanarySubject
+from deployer.checks.subject import Ask, CanarySubject, Copy
 from deployer.domain import approval, supersede
 from deployer.domain.transitions import Step
+from deployer.rollout.copying import Copier
 from deployer.rollout.outcome import Later, Moved, Outcome
 from deployer.rollout.parts import Parts
 from deployer.rollout.store import read_manifest
@@ -84,9 +86,10 @@ class CanaryGate:
 class CanaryJudge:
     """Measures one loaded candidate and writes what follows."""
 
-    def __init__(self, parts: Parts, predictor: Predictor, readers: Executor) -> None:
+    def __init__(self, parts: Parts, predictor: Predictor, readers: Executor, copier: Copier) -> None:
         """`readers` read one candidate's objects side by side: one after the other would cost a round trip each."""
         self._parts = parts
+        self._copier = copier
         self._predictor = predictor
         self._readers = readers
 
@@ -144,6 +147,7 @@ class CanaryJudge:
             bounds=self._parts.rules(rollout).checks,
             live=live.result(),
             recorded=recorded.result(),
+            copies=self._copies(rollout, candidate.address) if live.result() is not None else None,
         )
 
     def _ask(self, rollout: Rollout, address: NodeAddress | None) -> Ask:
@@ -160,6 +164,9 @@ class CanaryJudge:
             )
 
         return ask
+
+    def _copies(self, rollout: Rollout, address: NodeAddress | None) -> Copy | None:
+        return None if address is None else partial(self._copier.copy, rollout.name, rollout.pool, address)
 
     def _recorded(self, rollout: Rollout) -> tuple[Tensors, ...]:
         """The customer's newest recorded requests; none, and no look at the store, where nothing is recorded."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import httpx
 from pydantic import SecretStr, ValidationError
 
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import NodeUnavailable
+from roost.contracts.traffic import Answered
 from roost.ports.serving import NodeAddress
 
 #: A node answers a long poll at its end; the network may take this much longer. Seconds.
@@ -47,12 +49,37 @@ class HttpNodeControl:
         """Ask the node for a fresh model server. Returns once accepted."""
         self._ask(node, "POST", "/restart", deadline=deadline)
 
+    def answered(self, node: NodeAddress, name: str, *, deadline: float) -> Answered:
+        """What the node's model server has answered under this served name since it started."""
+        content = self._ask(node, "GET", f"/answered/{name}", deadline=deadline)
+        try:
+            return Answered.model_validate_json(content)
+        except ValidationError as error:
+            raise NodeUnavailable(f"node {node.node} at {node.control} did not answer with its counts") from error
+
+    def mirror(
+        self, node: NodeAddress, name: str, to: NodeAddress, *, percent: float, seconds: float, deadline: float
+    ) -> None:
+        """Have the node copy a share of the name's requests to another node's gateway."""
+        body: dict[str, float | str] = {"percent": percent, "rest": to.rest, "grpc": to.grpc, "seconds": seconds}
+        self._ask(node, "PUT", f"/mirrors/{name}", deadline=deadline, body=body)
+
+    def unmirror(self, node: NodeAddress, name: str, *, deadline: float) -> None:
+        """Have the node copy no more of its requests."""
+        self._ask(node, "DELETE", f"/mirrors/{name}", deadline=deadline)
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
 
     def _ask(
-        self, node: NodeAddress, method: str, path: str, *, deadline: float, body: dict[str, int] | None = None
+        self,
+        node: NodeAddress,
+        method: str,
+        path: str,
+        *,
+        deadline: float,
+        body: Mapping[str, float | str] | None = None,
     ) -> bytes:
         # httpx counts its time-outs per read; a node that trickles must not hold the caller for longer either.
         end = time.monotonic() + deadline

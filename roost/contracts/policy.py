@@ -52,13 +52,28 @@ class SanityBounds(Frozen):
     minimum_rows: int = Field(default=16, ge=2)
 
 
+class CopyBounds(Frozen):
+    """The copies check: which share of live requests is copied to the candidate, how long, and what may come of it."""
+
+    percent: float = Field(default=10, gt=0, le=100)
+    #: At most so long; it ends when `minimum_requests` have been copied.
+    seconds: float = Field(default=30, gt=0, le=240)
+    minimum_requests: int = Field(default=400, ge=1)
+    #: More of the copies than of the live requests may fail by so many percent.
+    error_percent: float = Field(default=1, ge=0, lt=100)
+    #: 95 of 100 copies are answered within so many times what 95 of 100 live requests take, or within the floor.
+    slower: float = Field(default=2, ge=1)
+    floor_seconds: float = Field(default=0.02, gt=0)
+
+
 class CheckPolicy(Frozen):
-    """Which checks run, in the registry's order, and their bounds."""
+    """Which checks run, in the registry's order, and their bounds. ``copies`` runs only where it is named."""
 
     enabled: tuple[str, ...] = ("load", "signature", "golden", "sanity")
     load: LoadBounds = LoadBounds()
     golden: GoldenBounds = GoldenBounds()
     sanity: SanityBounds = SanityBounds()
+    copies: CopyBounds = CopyBounds()
 
 
 class PhaseDeadlines(Frozen):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roost.contracts.acks import NodeState
+from roost.contracts.traffic import Answered
 
 #: Tensors by name. Strings are arrays of dtype object holding bytes.
 Tensors = Mapping[str, NDArray[np.generic]]
@@ -55,6 +56,24 @@ class NodeControl(Protocol):
 
     def restart(self, node: NodeAddress, *, deadline: float) -> None:
         """Ask the node to drain, replace its model server by a fresh one, and come back. Returns once accepted."""
+
+
+class Traffic(Protocol):
+    """What nodes answer, and whether they copy it. Every method raises `NodeUnavailable` past its deadline."""
+
+    def answered(self, node: NodeAddress, name: str, *, deadline: float) -> Answered:
+        """What the node's model server has answered under this served name since it started."""
+
+    def mirror(
+        self, node: NodeAddress, name: str, to: NodeAddress, *, percent: float, seconds: float, deadline: float
+    ) -> None:
+        """Have the node copy a share of the name's requests to another node's gateway, whose answers are dropped.
+
+        It ends by itself after `seconds`, unless asked again. Returns once accepted.
+        """
+
+    def unmirror(self, node: NodeAddress, name: str, *, deadline: float) -> None:
+        """Have the node copy no more of its requests. Idempotent; returns once accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,9 @@ from typing import Final
 from roost.adapters.tf_serving import ReloadTimedOut
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import ModelServerUnavailable
+from roost.contracts.traffic import Answered
 from serving.node.ack import Board, Identity, Standing, count, state_of
+from serving.node.answered import read_page
 from serving.node.departures import Departures
 from serving.node.desired import DesiredWatch
 from serving.node.gateway import Gateway
@@ -88,6 +90,11 @@ class Engine:
         """The same, and come back with a fresh model server."""
         self._turnover.ask(restart=True)
         self.wake()
+
+    def answered(self, name: str) -> Answered:
+        """What the model server has answered under a served name. For any thread. Raises `ModelServerUnavailable`."""
+        server = self._parts.server
+        return read_page(server.metrics_page(), name, server.pid or 0)
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop`, then drain and end the children. `stop` alone does not wake it: call `wake` too."""

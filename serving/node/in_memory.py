@@ -61,6 +61,8 @@ class InMemoryModelServer:
         #: Every list it was given, in order, boots included.
         self.given: list[tuple[ModelEntry, ...]] = []
         self.starts = 0
+        #: Its metrics page.
+        self.page = ""
         self._running = self._without_rest = False
         self._states: dict[Key, LoadStatus] = {}
         self._kept_bytes = 0
@@ -101,6 +103,11 @@ class InMemoryModelServer:
     def hindrance(self) -> str | None:
         """Of a start without REST."""
         return "its REST port does not answer" if self._without_rest else None
+
+    def metrics_page(self) -> str:
+        """What the test has set."""
+        self._check_running()
+        return self.page
 
     def check_rest(self) -> None:
         """Ask its REST API."""

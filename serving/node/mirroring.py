@@ -1,4 +1,4 @@
-"""The part of the control port that has requests copied to a candidate."""
+"""The part of the control port that has requests copied to a candidate, and tells what became of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 from fastapi import FastAPI, HTTPException, params
 from pydantic import BaseModel, Field
 
-from roost.contracts.errors import SettingsInvalid
+from roost.contracts.errors import ModelServerUnavailable, SettingsInvalid
 from roost.contracts.ids import InvalidId, split_served_name
+from roost.contracts.traffic import Answered
 from serving.gateway.config import Address
 from serving.gateway.table import Mirror
 from serving.node.engine import Engine
@@ -28,7 +29,7 @@ class MirrorWish(BaseModel):
 
 
 def add_mirrors(app: FastAPI, engine: Engine, guarded: Sequence[params.Depends]) -> None:
-    """Add `PUT` and `DELETE /mirrors/{name}`."""
+    """Add `PUT` and `DELETE /mirrors/{name}`, and `GET /answered/{name}`."""
 
     @app.put("/mirrors/{name}", status_code=202, dependencies=guarded)
     async def mirror(name: str, wish: MirrorWish) -> None:
@@ -42,6 +43,17 @@ def add_mirrors(app: FastAPI, engine: Engine, guarded: Sequence[params.Depends])
         wanted = Mirror(percent=wish.percent, rest=wish.rest, grpc=wish.grpc)
         engine.mirrors.set(name, wanted, seconds=wish.seconds)
         engine.wake()
+
+    @app.get("/answered/{name}", dependencies=guarded, responses={503: {"description": "It has no counts now."}})
+    def answered(name: str) -> Answered:
+        """What the model server has answered under a served name since it started: how requests ended, how fast."""
+        try:
+            split_served_name(name)
+            return engine.answered(name)
+        except InvalidId as error:
+            raise HTTPException(422, str(error)) from error
+        except ModelServerUnavailable as error:
+            raise HTTPException(503, str(error)) from error
 
     @app.delete("/mirrors/{name}", status_code=202, dependencies=guarded)
     async def unmirror(name: str) -> None:

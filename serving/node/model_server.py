@@ -18,7 +18,7 @@ from serving.node.child import Child
 from serving.node.files import write_atomically
 from serving.node.layout import Layout
 from serving.node.model_config import ModelEntry, render, render_text
-from serving.node.rest_port import RestPort
+from serving.node.rest_port import METRICS_PATH, RestPort
 
 #: How long one look may wait for a server that is starting. Seconds.
 _CONNECT_SECONDS: Final = 0.05
@@ -27,7 +27,7 @@ _ANSWER_SECONDS: Final = 10.0
 #: How long one look may wait for the REST API of a server that is starting, and of one that runs. Seconds.
 _REST_LOOK_SECONDS: Final = 0.5
 _REST_SECONDS: Final = 5.0
-_MONITORING: Final = b'prometheus_config { enable: true path: "/monitoring/prometheus/metrics" }\n'
+_MONITORING: Final = f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'.encode()
 
 
 class ServerState(StrEnum):
@@ -64,6 +64,9 @@ class ModelServer(Protocol):
 
     def check_rest(self) -> None:
         """Ask its REST API something."""
+
+    def metrics_page(self) -> str:
+        """Its metrics, in Prometheus' text form. For any thread."""
 
     def stop(self, grace_seconds: float) -> None:
         """End it: asked first, and killed after that time. Returns once it is gone."""
@@ -174,6 +177,10 @@ class TfModelServer:
     def predict(self, name: str, inputs: Tensors, *, version: int | None, signature: str) -> Answer:
         """One prediction."""
         return self._connection().predict(name, inputs, version=version, signature=signature, deadline=_ANSWER_SECONDS)
+
+    def metrics_page(self) -> str:
+        """Its metrics."""
+        return self._rest.metrics(deadline=_REST_SECONDS)
 
     def _rest_is_up(self) -> bool:
         try:

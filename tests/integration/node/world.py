@@ -170,7 +170,7 @@ class RunningNode:
         """Start it, and wait until it answers."""
         self.spawn(*arguments, pool=pool)
         file = self.root / "addresses.json"
-        eventually(lambda: file.exists() or self._ended(), "the node listens", 30)
+        eventually(lambda: file.exists() or self._ended(), "the node listens")
         assert not self._ended(), self.log
         found = json.loads(file.read_text())
         self.address = NodeAddress(**found)

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from deployer.checks import registry
-from deployer.checks.registry import REGISTRY
+from deployer.checks.registry import OFF_BY_DEFAULT, REGISTRY
 from deployer.checks.sanity import SanityCheck
-from deployer.checks.subject import CanaryCheck, CanarySubject
+from deployer.checks.subject import CanaryCheck, CanarySubject, Copies
 from deployer.checks.tensors import rows_of
 from roost.contracts.acks import NodeVersion, VersionState
-from roost.contracts.errors import ModelServerUnavailable, Permanent
+from roost.contracts.errors import ModelServerUnavailable, NodeUnavailable, Permanent
 from roost.contracts.manifest import ArtifactManifest, GoldenCase, HoldoutRow, OutputSpec, SignatureSpec, TensorSpec
 from roost.contracts.policy import CheckPolicy, GoldenBounds, LoadBounds, SanityBounds
+from roost.contracts.traffic import Answered
 from roost.contracts.verdict import CheckResult, Outcome
 from roost.ports.serving import Tensors
 from tests.unit.deployer.test_domain_rules import manifest as bare_manifest
@@ -28,6 +29,7 @@ OUTPUTS = (
     TensorSpec(name="label", dtype="DT_STRING", shape=(-1, 1)),
 )
 DECLARED = SignatureSpec(name="serving_default", inputs=INPUTS, outputs=OUTPUTS)
+COUNTED = Answered(ended={"OK": 1000}, took=((0.01, 1000),))
 PROVEN = NodeVersion(version=3, state=VersionState.PROVEN, seconds=0.5, memory_bytes=2**20)
 
 
@@ -57,6 +59,7 @@ def subject(**change: Any) -> CanarySubject:
         "holdout": [HoldoutRow(inputs={"x": index / 30, "who": "bob"}, label=0.0) for index in range(30)],
         "ask": answer,
         "bounds": CheckPolicy(),
+        "copies": lambda _: Copies(candidate=COUNTED, live=COUNTED),
     }
     return CanarySubject(**{**known, **change})
 
@@ -69,8 +72,8 @@ def full(value: float) -> Callable[[Tensors], Any]:
     return lambda inputs: np.full((len(inputs["x"]), 1), value, dtype=np.float32)
 
 
-def raising(error: Exception) -> Callable[[Tensors, str], Tensors]:
-    def ask(inputs: Tensors, signature: str) -> Tensors:
+def raising(error: Exception) -> Callable[..., Any]:
+    def ask(*_: object) -> Any:
         raise error
 
     return ask
@@ -99,12 +102,13 @@ class TestContract:
 
     def test_what_cannot_be_measured_is_inconclusive(self, check: CanaryCheck) -> None:
         gone = raising(ModelServerUnavailable("nobody answers"))
-        for lacking in ({"golden": [], "holdout": []}, {"ask": gone}):
+        away = raising(NodeUnavailable("nobody answers"))
+        for lacking in ({"golden": [], "holdout": [], "copies": None}, {"ask": gone, "copies": away}):
             found = check.run(subject(loaded=None, **lacking))
             assert found.outcome is Outcome.INCONCLUSIVE, found
 
-    def test_it_is_covered_by_the_default_policy(self, check: CanaryCheck) -> None:
-        assert check.name in CheckPolicy().enabled
+    def test_it_is_covered_by_the_default_policy_or_known_to_be_off(self, check: CanaryCheck) -> None:
+        assert (check.name in CheckPolicy().enabled) is not (check.name in OFF_BY_DEFAULT)
 
 
 def verdict(**change: Any) -> Any:
@@ -114,7 +118,9 @@ def verdict(**change: Any) -> Any:
 def test_all_checks_run_in_the_registrys_order_and_pass_together() -> None:
     found = verdict()
     assert found.outcome is Outcome.PASS
-    assert [result.check for result in found.checks] == [check.name for check in REGISTRY]
+    assert [result.check for result in found.checks] == [
+        check.name for check in REGISTRY if check.name not in OFF_BY_DEFAULT
+    ]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -22,12 +23,14 @@ from deployer.promotion.reconciler import Reconciler
 from deployer.rollout.canary import CanaryJudge
 from deployer.rollout.commands import Commands
 from deployer.rollout.controller import Controller
+from deployer.rollout.copying import Copier
 from deployer.rollout.parts import Ledger, Parts
 from deployer.rollout.workers import Worker
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.ledger import InMemoryLedger
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.in_memory.serving import InMemoryPool
+from roost.adapters.in_memory.traffic import InMemoryTraffic
 from roost.adapters.tf_messages import saved_model_pb2
 from roost.contracts.acks import NodeState
 from roost.contracts.desired import DesiredState
@@ -159,6 +162,9 @@ class World:
             ledger=self.ledger, store=self.store, policy=policy or Policy(), clock=self.clock, console_url="http://c"
         )
         self.threads = ThreadPoolExecutor(8)
+        self.traffic = InMemoryTraffic(clock=self.clock)
+        self.stopping = threading.Event()
+        self.copier = Copier(directory=self.pools, traffic=self.traffic, clock=self.clock, stopping=self.stopping)
         self.start_deployer()
 
     def start_deployer(self) -> None:
@@ -168,7 +174,7 @@ class World:
         self.worker = Worker(parts, self.controller, name="w", lease_seconds=30)
         fence = Fence(self.ledger, self.store, ("default", "canary"))
         self.promoter = Promoter(parts, self.written("default", fence), self.nodes_of("default"))
-        judge = CanaryJudge(parts, self.pools, self.threads)
+        judge = CanaryJudge(parts, self.pools, self.threads, self.copier)
         self.canary_pool = CanaryPool(
             parts, self.written("canary", fence), self.nodes_of("canary"), judge.judge, InlineExecutor()
         )

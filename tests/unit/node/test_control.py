@@ -29,6 +29,7 @@ GUARDED = [
     ("POST", "/stop", None),
     ("PUT", "/mirrors/{name}", MIRROR),
     ("DELETE", "/mirrors/{name}", None),
+    ("GET", "/answered/{name}", None),
 ]
 
 
