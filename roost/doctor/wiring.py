@@ -15,7 +15,7 @@ from roost import policy_file
 from roost.contracts.errors import SettingsInvalid, StorageUnavailable, WorkflowUnavailable
 from roost.contracts.event_rights import Group
 from roost.contracts.events import Topic
-from roost.doctor import dependencies, event_rights, safety
+from roost.doctor import bucket, cluster, dependencies, event_rights, safety, versions
 from roost.doctor.findings import Check, Finding, well, wrong
 from roost.ports.clock import SystemClock
 from roost.ports.event_bus import topics
@@ -24,6 +24,8 @@ from roost.settings import KafkaSettings, Settings
 
 _GOOGLE: Final = "https://storage.googleapis.com"
 _SECONDS: Final = 5.0
+#: Checks that go with another: who does not need that one needs neither.
+_PART_OF: Final = {"bucket": "storage", "kubernetes": "pools"}
 
 
 def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
@@ -60,6 +62,7 @@ def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
             look=lambda: dependencies.storage(store(), pools, probe=probe, clock=clock),
             remedy="is ROOST_STORAGE__BUCKET in ROOST_STORAGE__PROJECT, and has this account a role on it?",
         ),
+        Check(about="bucket", look=lambda: _bucket(settings), remedy="see the line on storage"),
         Check(
             about="clock",
             look=lambda: dependencies.clock_against("the object store", lambda: _date(endpoint), clock),
@@ -70,6 +73,11 @@ def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
             look=lambda: _airflow(settings),
             remedy="docs/runbooks/airflow-down.md; are ROOST_AIRFLOW__URL, _USERNAME and _PASSWORD right?",
         ),
+        Check(
+            about="kubernetes",
+            look=lambda: cluster.looked_at(settings.serving),
+            remedy="docs/operations.md, where the cluster refuses",
+        ),
         *(
             Check(about=f"pool {pool}", look=nodes(pool), remedy="docs/runbooks/node-behind.md")
             for pool in dict.fromkeys(pools)
@@ -78,14 +86,14 @@ def checks(settings: Settings, *, probe: bool) -> Sequence[Check]:
 
 
 def chosen(every: Sequence[Check], without: Sequence[str]) -> Sequence[Check]:
-    """Those that are not left out. ``pools`` leaves out every pool.
+    """Those that are not left out. ``pools`` leaves out every pool and the cluster, ``storage`` the bucket too.
 
     Raises:
         SettingsInvalid: there is no check of that name.
     """
 
     def name(check: Check) -> str:
-        return "pools" if check.about.startswith("pool ") else check.about
+        return "pools" if check.about.startswith("pool ") else _PART_OF.get(check.about, check.about)
 
     names = dict.fromkeys(name(check) for check in every)
     unknown = [one for one in without if one not in names]
@@ -109,11 +117,20 @@ def _policy(settings: Settings) -> Sequence[Finding]:
 def _schema(settings: Settings) -> Sequence[Finding]:
     from roost.adapters.postgres import migrate
 
-    return dependencies.schema(migrate.current(settings.database), migrate.head())
+    found = dependencies.schema(migrate.current(settings.database), migrate.head())
+    return (*found, *versions.version("database", migrate.server_version(settings.database)))
+
+
+def _bucket(settings: Settings) -> Sequence[Finding]:
+    from roost.adapters.gcs.bucket import described
+
+    patient = settings.storage.model_copy(update={"deadline_seconds": _SECONDS})
+    return bucket.looked_at(lambda: described(patient))
 
 
 def _kafka(settings: Settings) -> Sequence[Finding]:
     from roost.adapters.kafka.described import described
+    from roost.adapters.kafka.version import oldest_broker
 
     kafka = settings.kafka
     # Without a login and a certificate nobody is anybody, and there are no rights to look at.
@@ -124,6 +141,7 @@ def _kafka(settings: Settings) -> Sequence[Finding]:
     ]
     if not wanted:
         return found
+    found = (*found, *versions.version("kafka", oldest_broker(kafka)))
     return (*found, *dependencies.topics(wanted, described(kafka, [spec.name for spec in wanted])))
 
 
@@ -176,10 +194,20 @@ def _airflow(settings: Settings) -> Sequence[Finding]:
     ]
     if ill:
         return (wrong("airflow", f"it answers, and is ill: {', '.join(ill)}", "docs/runbooks/airflow-down.md"),)
+    found = versions.version("airflow", _airflow_version(settings))
     workflow = open_workflow(settings.airflow)
     try:
         # A run that there is not: asking for it takes the login and the right to look at runs.
         workflow.run("train_customer_model", "roost-doctor")
     finally:
         workflow.close()
-    return (well("airflow", "it answers, its scheduler beats, and the login is good"),)
+    return (well("airflow", "it answers, its scheduler beats, and the login is good"), *found)
+
+
+def _airflow_version(settings: Settings) -> str:
+    """What Airflow says of itself, to anybody. Raises `WorkflowUnavailable`."""
+    url = f"{settings.airflow.url.rstrip('/')}/api/v2/version"
+    try:
+        return str(httpx.get(url, timeout=_SECONDS).raise_for_status().json()["version"])
+    except (httpx.HTTPError, ValueError, KeyError) as error:
+        raise WorkflowUnavailable(f"Airflow at {settings.airflow.url} does not say its version: {error!r}") from error

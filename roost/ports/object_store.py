@@ -26,6 +26,37 @@ class StoredObject:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionRule:
+    """A rule by which the store deletes objects by itself."""
+
+    #: Of the names that it concerns; none means all.
+    prefixes: tuple[str, ...]
+    #: Its condition, in words.
+    said: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketFacts:
+    """How a bucket is set up. None is what the store does not say."""
+
+    uri: str
+    location: str
+    #: Former contents of objects are kept.
+    keeps_former: bool
+    #: Seconds for which what was deleted can be brought back.
+    soft_delete_seconds: int | None
+    #: Seconds for which no object may be replaced or deleted.
+    retention_seconds: int
+    #: New objects may not be replaced or deleted until somebody lets them go.
+    holds_new_objects: bool
+    uniform_access: bool | None
+    public_access_prevented: bool | None
+    deletions: tuple[DeletionRule, ...]
+    #: Of ``storage.objects.get``, ``list``, ``create`` and ``delete``, those that this account has.
+    rights: frozenset[str] | None
+
+
 class ObjectStore(Protocol):
     """One bucket.
 

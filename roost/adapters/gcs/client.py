@@ -25,13 +25,14 @@ def open_store(settings: StorageSettings) -> ObjectStore:
         StorageUnavailable: a server of our own does not answer by the deadline.
         Permanent: no credentials for Google.
     """
-    store = GcsObjectStore(_client(settings), settings)
+    store = GcsObjectStore(plain_client(settings), settings)
     if settings.endpoint is not None:
         store.ensure_bucket()
     return store
 
 
-def _client(settings: StorageSettings) -> storage.Client:
+def plain_client(settings: StorageSettings) -> storage.Client:
+    """Google's own client, by these settings. Raises `Permanent` where there are no credentials."""
     import requests.adapters
     from google.auth.credentials import AnonymousCredentials
     from google.auth.exceptions import DefaultCredentialsError
