@@ -27,7 +27,7 @@ _STEPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("trace id and networks", ("header_to_metadata", "rbac")),
     ("tokens", ("jwt_authn",)),
     ("the body in one piece", ("buffer",)),
-    ("the script: name, label, split", ("set_metadata", "lua")),
+    ("the script: name, label, split", ("lua",)),
     ("rates of customers", ("local_ratelimit",)),
 )
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from roost.settings import GatewaySettings
 from serving.gateway import filters
 from serving.gateway.messages import Message, typed
 
 _FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
 
 
-def access_log(file: Path, *, grpc: bool) -> Message:
-    """The log of one door. What a client wrote itself is cut to a length."""
+def access_log(settings: GatewaySettings, *, grpc: bool, tokens: bool) -> list[Message]:
+    """The log of one door, if there is one. What a client wrote itself is cut to a length.
+
+    Each field costs a request about 2 µs of processor time. One that can only be null is written as null.
+    """
+    if settings.access_log is None:
+        return []
     fields: Message = {
         "time": "%START_TIME%",
         "api": "grpc" if grpc else "rest",
@@ -19,8 +23,8 @@ def access_log(file: Path, *, grpc: bool) -> Message:
         "trace_id": _read("trace_id"),
         "client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%",
         "peer": "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%",
-        "certificate": "%DOWNSTREAM_PEER_SUBJECT%",
-        "subject": f"%DYNAMIC_METADATA({filters.JWT_FILTER}:{filters.CLAIMS}:sub)%",
+        "certificate": "%DOWNSTREAM_PEER_SUBJECT%" if settings.tls_client_ca_file else None,
+        "subject": f"%DYNAMIC_METADATA({filters.JWT_FILTER}:{filters.CLAIMS}:sub)%" if tokens else None,
         "customer": _read("customer"),
         "model": _read("model"),
         "version": _read("version"),
@@ -37,8 +41,8 @@ def access_log(file: Path, *, grpc: bool) -> Message:
     }
     if grpc:
         fields["grpc_status"] = "%GRPC_STATUS%"
-    content = {"path": str(file.absolute()), "log_format": {"json_format": fields}}
-    return {"name": "envoy.access_loggers.file", "typed_config": typed(_FILE_LOG, content)}
+    content = {"path": str(settings.access_log.absolute()), "log_format": {"json_format": fields}}
+    return [{"name": "envoy.access_loggers.file", "typed_config": typed(_FILE_LOG, content)}]
 
 
 def _read(name: str) -> str:

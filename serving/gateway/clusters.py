@@ -6,7 +6,7 @@ from serving.gateway import keys
 from serving.gateway.config import Address, GatewayConfig
 from serving.gateway.lanes import grpc_lanes, grpc_protocol, rest_lanes
 from serving.gateway.messages import Message, endpoint, pipe_address, socket_address, typed
-from serving.gateway.routes import GRPC_CLUSTER, PAGE_CLUSTER, REST_CLUSTER, TAP_CLUSTER
+from serving.gateway.routes import DOCS_CLUSTER, GRPC_CLUSTER, PAGE_CLUSTER, REST_CLUSTER, TAP_CLUSTER
 from serving.gateway.table import RoutingTable, mirror_cluster
 from serving.gateway.tls import to_gateways
 
@@ -18,6 +18,8 @@ _MAX_COPIES = 64
 #: Under way to the node's own page, and as many that wait. Beyond it the answer is 503, before bodies fill the node.
 _PAGE_REQUESTS = 128
 _TAP_COPIES = 6
+#: Of the page's description, which needs no token: its readers hold up nobody who asks for predictions.
+_DOCS_READERS = 16
 _REST: Message = {"http_protocol_options": {}}
 _GRPC: Message = {"http2_protocol_options": {}}
 
@@ -50,6 +52,7 @@ def _page(config: GatewayConfig) -> list[Message]:
         return []
     address = pipe_address(str(config.page_socket.absolute()))
     found = [_limited(_cluster(PAGE_CLUSTER, address, _REST), connections=_PAGE_REQUESTS, waiting=_PAGE_REQUESTS)]
+    found.append(_limited(_cluster(DOCS_CLUSTER, address, _REST), connections=2, waiting=_DOCS_READERS))
     if config.tap_rate > 0:
         found.append(_limited(_cluster(TAP_CLUSTER, address, _REST), connections=2, waiting=_TAP_COPIES))
     return found

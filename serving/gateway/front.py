@@ -25,7 +25,6 @@ from serving.gateway import filters, limits
 from serving.gateway.certificates import check_tls
 from serving.gateway.config import Address
 from serving.gateway.configuration import Configuration
-from serving.gateway.lua_text import filled
 from serving.gateway.messages import Message, socket_address, typed
 from serving.gateway.tls import plainly_checked, secret_files, to_gateways, transport_socket
 
@@ -124,7 +123,7 @@ def _placing(config: FrontConfig, door: str) -> list[Message]:
     """What finds the pool. A gRPC request says its name in the message, which is read whole for it."""
     if config.placement is None:
         return []
-    return [*([filters.body_limit(config.settings)] if door == "grpc" else []), filters.lua(*_SCRIPT, again=True)]
+    return [*([filters.body_limit(config.settings)] if door == "grpc" else []), filters.lua(again=True)]
 
 
 def _routes(config: FrontConfig, door: str) -> Message:
@@ -148,12 +147,11 @@ def _routes(config: FrontConfig, door: str) -> Message:
     if placement is None:
         route["route"] = {**action, "cluster": door}
     else:
-        context: Message = {"api": door, "otherwise": _cluster_name(door, placement.otherwise)}
+        told: Message = {"api": door, "otherwise": _cluster_name(door, placement.otherwise)}
         route["route"] = {**action, "cluster_header": _POOL_HEADER}
         route["request_headers_to_remove"] = [_POOL_HEADER]
         places = {name: _cluster_name(door, pool) for name, pool in sorted(placement.names.items())}
-        source = filled("NAMES", places) + filters.script(*_SCRIPT)
-        route["typed_per_filter_config"] = filters.model_spec_context(context, source)
+        route["typed_per_filter_config"] = filters.route_script(told, *_SCRIPT, names=places)
     return {"name": door, "virtual_hosts": [{**host, "routes": [route]}]}
 
 

@@ -29,8 +29,7 @@ def listeners(config: GatewayConfig, table: RoutingTable) -> list[Message]:
     guards = [filters.trace_id(), filters.networks(settings)]
     checked = [filters.tokens(settings), filters.no_null_claim()] if config.asks_for_tokens else []
     read = [
-        *filters.choices(settings),
-        filters.model_spec(candidates=config.candidates),
+        filters.lua(again=False),
         *customer_rates(settings),
         *choosing(settings),
     ]
@@ -80,8 +79,8 @@ def _manager(config: GatewayConfig, routes: Message, passed: list[Message]) -> M
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
     }
     content["local_reply_config"] = _rest_answers() if rest else _grpc_answers()
-    if config.settings.access_log:
-        content["access_log"] = [access_log(config.settings.access_log, grpc=not rest)]
+    if log := access_log(config.settings, grpc=not rest, tokens=config.asks_for_tokens):
+        content["access_log"] = log
     return typed(_MANAGER, content)
 
 

@@ -3,18 +3,22 @@
 -- (a customer's rate) and the access log. Runs once per request, after the token was verified, and for gRPC after the
 -- body was buffered.
 --
--- Each route gives its context (`serving/gateway/routes.py`); a path that has none is answered by its route:
---   api     "rest" or "grpc"
---   tokens  whether a token was asked for
---   spec    grpc only: "message" where field 1 is the ModelSpec (Predict, Classify, Regress, GetModelMetadata,
---           GetModelStatus), "tasks" where field 1 is a repeated InferenceTask whose field 1 is it (MultiInference)
---   label   grpc only: the version label to give; absent where a request without one has a meaning of its own
+-- What a route says stands before this in its script as ROUTE (`serving/gateway/routes.py`), not in Envoy's context or
+-- metadata, which would be turned into tables anew for each request. A route without a script is passed by:
+--   api      "rest" or "grpc"
+--   tokens   whether a token was asked for
+--   choices  which labels callers may name whose token does not say it; absent where all may
+--   spec     grpc only: "message" where field 1 is the ModelSpec (Predict, Classify, Regress, GetModelMetadata,
+--            GetModelStatus), "tasks" where field 1 is a repeated InferenceTask whose field 1 is it (MultiInference)
+--   label    the version label to give; absent where a request without one has a meaning of its own
 
 -- Two ids of 63 characters and a dot; and the largest whole number that Lua keeps exactly.
 local LONGEST_NAME, LARGEST_EXACT = 127, 2 ^ 53
 local GRPC_INVALID_ARGUMENT, GRPC_UNIMPLEMENTED = "3", "12"
 local STABLE = "stable"
 local MALFORMED = "malformed request: the body is not one gRPC message of the method's type"
+-- How many tokens are remembered with their limits, and how long one of them may be.
+local MOST_TOKENS, LONGEST_TOKEN = 1000, 4096
 
 -- The list as a set; what is no list holds nothing.
 local function set_of(listed)
@@ -25,31 +29,42 @@ local function set_of(listed)
   return set
 end
 
--- What the caller is limited to: `customers`, whose models it may ask for, and `choices`, the labels that it may name
--- (or ANY); nil where it is not.
-local function limits_of(handle, tokens)
-  local metadata = handle:streamInfo():dynamicMetadata()
-  local policy = metadata:get("roost.policy")
-  local limits = { choices = policy and set_of(policy["choices"]) }
-  if not tokens then return limits end
-  local verified = metadata:get("envoy.filters.http.jwt_authn")
+local CHOICES = ROUTE.choices and set_of(ROUTE.choices)
+local UNBOUND = { choices = CHOICES }
+
+-- What the content of the verified token limits its holder to.
+local function limits_of_token(handle)
+  local verified = handle:streamInfo():dynamicMetadata():get("envoy.filters.http.jwt_authn")
   local claims = verified and verified["claims"]
   if type(claims) ~= "table" then return { customers = {}, choices = {} } end
+  local limits = { choices = CHOICES }
   if claims["customers"] ~= nil then limits.customers = set_of(claims["customers"]) end
   if claims["labels"] ~= nil then limits.choices = set_of(claims["labels"]) end
+  return limits
+end
+
+-- Limits by the header in which the token came: the same token says the same. Whether it counts still, the filter
+-- before this has found out for this very request.
+local REMEMBERED, remembered = {}, 0
+
+-- What the caller is limited to: `customers`, whose models it may ask for, and `choices`, the labels that it may name
+-- (or ANY); nil where it is not.
+local function limits_of(handle)
+  if not ROUTE.tokens then return UNBOUND end
+  local token = handle:headers():get("authorization") or ""
+  local limits = REMEMBERED[token]
+  if limits then return limits end
+  limits = limits_of_token(handle)
+  if token ~= "" and #token <= LONGEST_TOKEN then
+    if remembered >= MOST_TOKENS then REMEMBERED, remembered = {}, 0 end
+    REMEMBERED[token], remembered = limits, remembered + 1
+  end
   return limits
 end
 
 -- The customer of a served name <customer>.<model>, by the form of both ids; nil of any other name.
 local function customer_of(name)
   return #name <= LONGEST_NAME and name:match("^(%w[%w-]*)%.%w[%w-]*$") or nil
-end
-
--- Whether the caller may ask for this name.
-local function opens(limits, name)
-  if not limits.customers then return true end
-  local customer = customer_of(name)
-  return customer ~= nil and limits.customers[customer] == true
 end
 
 -- Whether the caller may name these: labels, or ANY for a version.
@@ -64,14 +79,13 @@ end
 -- Leaves what a request asks for where rates and the access log find it; nothing that is not of the usual form.
 local function note(handle, spec)
   local metadata = handle:streamInfo():dynamicMetadata()
-  local customer = customer_of(spec.name)
-  if customer then
-    metadata:set("roost", "customer", customer)
+  if spec.customer then
+    metadata:set("roost", "customer", spec.customer)
     metadata:set("roost", "model", spec.name)
   end
   if spec.version and spec.version <= LARGEST_EXACT then
     metadata:set("roost", "version", string.format("%.0f", spec.version))
-  elseif spec.label and #spec.label <= LONGEST_NAME and spec.label:match("^[%w._-]+$") then
+  elseif spec.label == STABLE or spec.label and #spec.label <= LONGEST_NAME and spec.label:match("^[%w._-]+$") then
     metadata:set("roost", "label", spec.label)
   end
 end
@@ -80,9 +94,10 @@ local function refuse(handle, status, grpc_status, message)
   handle:respond({ [":status"] = status, ["grpc-status"] = grpc_status, ["grpc-message"] = message }, message)
 end
 
--- Refuses what the caller may not ask for. Whether it did.
+-- Refuses what the caller may not ask for. Whether it did. Finds the customer on the way.
 local function forbidden(handle, limits, spec)
-  if not opens(limits, spec.name) then
+  spec.customer = customer_of(spec.name)
+  if limits.customers and not (spec.customer and limits.customers[spec.customer]) then
     handle:respond({ [":status"] = "403" }, "the token does not open this model")
   elseif not permits(limits, spec.named) then
     handle:respond({ [":status"] = "403" }, "this version or label is not for the caller to choose: name none")
@@ -92,25 +107,10 @@ local function forbidden(handle, limits, spec)
   return true
 end
 
--- What the route says. Taken out at once: Envoy's object is gone when a script resumes after waiting for the body.
-local function route_of(handle)
-  local context = handle:filterContext()
-  if not context then return {} end
-  return {
-    api = context:get("api"),
-    tokens = context:get("tokens"),
-    spec = context:get("spec"),
-    label = context:get("label"),
-    table = context:get("table"),
-  }
-end
-
--- What chooses the label of a served name for this request.
-local function chooser(handle, route)
-  if not route.label then return function() return nil end end
-  return function(name)
-    return route.table and label_of(handle, name, route.label) or route.label
-  end
+-- The label of a served name for this request; nil where the route gives none.
+local function chosen_label(handle, name)
+  if ROUTE.label and NAMES then return label_of(handle, name, ROUTE.label) end
+  return ROUTE.label
 end
 
 -- What a REST path asks for.
@@ -120,18 +120,20 @@ local function spec_of_path(path)
     local customer, model, after = path:match("^/v1/customers/([%w-]+)/models/([%w-]+)(.*)")
     name, rest = customer and customer .. "." .. model or "", after or ""
   end
+  -- What follows the name is mostly the verb.
+  if rest:byte() ~= 47 then return { name = name, named = {} } end
   local version, label = rest:match("^/versions/(%d+)"), rest:match("^/labels/([%w._-]+)")
   return { name = name, version = tonumber(version), label = label, named = { version and ANY or label } }
 end
 
-local function on_rest(handle, route, limits)
+local function on_rest(handle, limits)
   local path = handle:headers():get(":path")
   local spec = spec_of_path(path)
   if forbidden(handle, limits, spec) then return end
-  if route.label then
-    spec.label = chooser(handle, route)(spec.name)
+  if ROUTE.label then
+    spec.label = chosen_label(handle, spec.name)
     -- The route itself rewrites to its own label.
-    if spec.label ~= route.label then
+    if spec.label ~= ROUTE.label then
       local chosen = path:gsub("^(/v1/models/[^/:]+):", "%1/labels/" .. spec.label .. ":")
       handle:headers():replace(":path", chosen)
     end
@@ -139,14 +141,14 @@ local function on_rest(handle, route, limits)
   note(handle, spec)
 end
 
-local function on_grpc(handle, route, limits)
+local function on_grpc(handle, limits)
   local buffer = handle:body(true)
-  local message, compressed = unframed(buffer:getBytes(0, buffer:length()))
+  local message, compressed = unframed(buffer)
   if compressed then
     return refuse(handle, "501", GRPC_UNIMPLEMENTED, "compressed messages are not taken: send them uncompressed")
   end
   if not message then return refuse(handle, "400", GRPC_INVALID_ARGUMENT, MALFORMED) end
-  local specs, labelled = LABELLED[route.spec](message, chooser(handle, route))
+  local specs, labelled = LABELLED[ROUTE.spec](message, chosen_label, handle)
   if not specs then return refuse(handle, "400", GRPC_INVALID_ARGUMENT, MALFORMED) end
   for _, spec in ipairs(specs) do
     if forbidden(handle, limits, spec) then return end
@@ -159,10 +161,10 @@ local function on_grpc(handle, route, limits)
 end
 
 local function on_request(handle)
-  local route = route_of(handle)
-  if route.table then forget_mirror(handle) end
-  if route.api == "grpc" then on_grpc(handle, route, limits_of(handle, route.tokens)) end
-  if route.api == "rest" then on_rest(handle, route, limits_of(handle, route.tokens)) end
+  if NAMES then forget_mirror(handle) end
+  local limits = limits_of(handle)
+  if ROUTE.api == "grpc" then return on_grpc(handle, limits) end
+  on_rest(handle, limits)
 end
 
 function envoy_on_request(handle)

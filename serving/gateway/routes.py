@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from serving.gateway.config import GatewayConfig
-from serving.gateway.filters import MODEL_SPEC, max_body_bytes, model_spec_context, script
+from serving.gateway.filters import ANYTHING, MODEL_SPEC, REQUEST, max_body_bytes, route_script, without_token
 from serving.gateway.lanes import by_customer
-from serving.gateway.lua_text import filled
 from serving.gateway.messages import Message
 from serving.gateway.table import RoutingTable
 
 STABLE = "stable"
 REST_CLUSTER = "model_rest"
 GRPC_CLUSTER = "model_grpc"
-#: The node's own page, and the same socket as the place where copies of requests are recorded: with limits of its own,
-#: so that copies never take a place that an answer needs.
+#: The node's own page, and the same socket as the place where copies of requests are recorded, and as the page's
+#: description: each with limits of its own, so that neither takes a place that an answer needs.
 PAGE_CLUSTER = "node_page"
 TAP_CLUSTER = "node_taps"
+DOCS_CLUSTER = "node_docs"
 REQUEST_SECONDS = 30
 
 #: Only what never reached the model server. A request that broke off on its way may be what killed it.
@@ -37,7 +37,7 @@ _PREDICTION = "/tensorflow.serving.PredictionService"
 _MODEL = "/tensorflow.serving.ModelService"
 
 #: The label that answered, where the gateway chose it; the script leaves it there.
-_LABEL_HEADER = {"key": "x-roost-label", "value": "%DYNAMIC_METADATA(roost:label)%"}
+_LABEL_HEADER = {"key": "x-roost-label", "value": f"%DYNAMIC_METADATA({REQUEST}:label)%"}
 #: The script says in it where a copy goes, if one does.
 _MIRROR_HEADER = "x-roost-mirror"
 #: A candidate's gateway asks for the token again; the model server behind this one never sees it.
@@ -53,32 +53,40 @@ _COPY: Message = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Route:
-    """One way to the model server. `context` is for `model_spec.lua`, which says what is in it."""
+    """One way to the model server. `told` is for `model_spec.lua`, which says what is in it; none: no script runs."""
 
     match: Message
     cluster: str
     retry_on: str
-    context: Mapping[str, object] = field(default_factory=dict)
+    told: Mapping[str, object] = field(default_factory=dict)
     #: A path that matches the pattern becomes the substitution.
     rewrite: tuple[str, str] | None = None
     #: Of a prediction that may be shared out between labels, and mirrored.
     prediction: bool = False
     #: Whether it may be recorded for the canary.
     recorded: bool = False
+    #: Answered without a token, to whoever may connect: of no customer, and the same for everybody.
+    public: bool = False
 
     def message(self, config: GatewayConfig, table: RoutingTable) -> Message:
         """Envoy's form of it."""
-        context = {**self.context, "tokens": config.asks_for_tokens}
-        source = None
-        if self.prediction and not table.empty:
-            context["table"] = True
-            source = filled("NAMES", table.entries(str(self.context["api"]))) + script(*MODEL_SPEC)
-        route = {
+        route: Message = {
             "match": self.match,
             "route": self._action(config, mirrored=self.prediction and bool(table.mirrors)),
-            "typed_per_filter_config": model_spec_context(context, source),
         }
+        if self.told:
+            route["typed_per_filter_config"] = self._script(config, table)
+        if self.public and config.asks_for_tokens:
+            route["typed_per_filter_config"] = without_token()
         return route | ({"response_headers_to_add": [{"header": _LABEL_HEADER}]} if self.prediction else {})
+
+    def _script(self, config: GatewayConfig, table: RoutingTable) -> Message:
+        told: Message = {**self.told, "tokens": config.asks_for_tokens}
+        if ANYTHING not in config.settings.choices:
+            told["choices"] = list(config.settings.choices)
+        files = (*MODEL_SPEC, "candidates.lua") if config.candidates else MODEL_SPEC
+        chooses = self.prediction and not table.empty
+        return route_script(told, *files, names=table.entries(str(self.told["api"])) if chooses else None)
 
     def _action(self, config: GatewayConfig, *, mirrored: bool) -> Message:
         retries: Message = {
@@ -139,9 +147,9 @@ def grpc_routes(config: GatewayConfig, table: RoutingTable) -> Message:
 
 def _candidate(route: _Route) -> _Route:
     """The route in a pool without labels: without a version the only one answers, and so it does for the stable one."""
-    context = {key: value for key, value in route.context.items() if key != "label"}
+    told = {key: value for key, value in route.told.items() if key != "label"}
     rewrite = _UNLABELLED if route.cluster == REST_CLUSTER else None
-    return replace(route, context=context, rewrite=rewrite, prediction=False)
+    return replace(route, told=told, rewrite=rewrite, prediction=False)
 
 
 def _page_routes() -> list[_Route]:
@@ -149,8 +157,8 @@ def _page_routes() -> list[_Route]:
     asked = f"/v1/customers/{_ID}/models/{_ID}(?:{_CHOSEN})?:predict"
     described = r"/v1/(?:docs|openapi\.json|docs-assets/[A-Za-z0-9._-]+)"
     return [
-        _Route(match=_path("POST", asked), cluster=PAGE_CLUSTER, retry_on=_NOT_STARTED, context={"api": "rest"}),
-        _Route(match=_path("GET", described), cluster=PAGE_CLUSTER, retry_on=_NOT_STARTED),
+        _Route(match=_path("POST", asked), cluster=PAGE_CLUSTER, retry_on=_NOT_STARTED, told={"api": "rest"}),
+        _Route(match=_path("GET", described), cluster=DOCS_CLUSTER, retry_on=_NOT_STARTED, public=True),
     ]
 
 
@@ -176,7 +184,7 @@ def _rest(
         match=_path(method, path),
         cluster=REST_CLUSTER,
         retry_on=_NOT_STARTED,
-        context={"api": "rest"} | ({"label": label} if label else {}),
+        told={"api": "rest"} | ({"label": label} if label else {}),
         rewrite=rewrite,
         prediction=label is not None,
         recorded=recorded,
@@ -195,7 +203,7 @@ def _grpc(
         match={"path": path, "grpc": {}},
         cluster=GRPC_CLUSTER,
         retry_on=f"{_NOT_STARTED},{_TURNED_AWAY}",
-        context={"api": "grpc", "spec": spec} | ({"label": label} if label else {}),
+        told={"api": "grpc", "spec": spec} | ({"label": label} if label else {}),
         prediction=prediction,
         recorded=recorded,
     )

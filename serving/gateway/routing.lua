@@ -2,7 +2,7 @@
 -- `model_spec.lua` follows in the same script and uses these.
 --
 -- Where some served names are not as the others, NAMES (`serving/gateway/table.py`) stands before this in the script of
--- the routes that choose, with an entry for each of them:
+-- the routes that choose, with an entry for each of them; else there is no NAMES:
 --   split   list of { label, below }: the label answers where the request's place is below that many percent
 --   mirror  { percent, cluster }: of the requests that the default label answers
 

@@ -177,7 +177,7 @@ def test_a_script_that_fails_closes_the_gateway_instead_of_opening_it(model_serv
     """Envoy's own answer to a failing script is to let the request pass, unlabelled and unchecked."""
     config = configured(tmp_path, socket=model_server.socket, rest=model_server.rest)
     sound = render(config)
-    broken = sound.replace("local function on_grpc(handle, route, limits)", "local function on_grpc() error('broken')")
+    broken = sound.replace("local function on_grpc(handle, limits)", "local function on_grpc() error('broken')")
     assert broken != sound
 
     with started(config, broken) as it:
