@@ -24,11 +24,12 @@ from deployer.rollout.controller import Controller
 from deployer.rollout.copying import Copier
 from deployer.rollout.loop import Bell, Lease, Loop, Step, Threads, listen
 from deployer.rollout.parts import Parts
+from deployer.rollout.policy_watch import PolicyWatch
 from deployer.rollout.relay import Relay
 from deployer.rollout.retention import Retention
 from deployer.rollout.workers import Worker
-from roost import policy_file
 from roost.contracts.errors import DatabaseUnavailable, Retryable
+from roost.policy_file import PolicyInForce
 from roost.ports.clock import Clock, SystemClock
 from roost.ports.event_bus import EventPublisher
 from roost.ports.ledger import Wakeups
@@ -77,6 +78,8 @@ class Deployer:
         self._bells: list[Bell] = []
         self._stopping = threading.Event()
         pools = (settings.serving.pool, settings.serving.canary_pool)
+        #: What keeps a word of the policy, and is told when it changes.
+        self._follows: list[Callable[[], None]] = []
         self._fence = Fence(parts.ledger, parts.store, pools)
         self._threads = Threads(self._loops(publisher, wakeups))
 
@@ -109,6 +112,7 @@ class Deployer:
             *(self._reconciler(name) for name in (serving.pool, serving.canary_pool)),
             self._repeated("census", Census(parts).step),
             self._retention(),
+            *self._policy(),
         ]
 
     def _workers(self, bells: list[Bell]) -> list[Loop]:
@@ -147,11 +151,19 @@ class Deployer:
 
     def _reconciler(self, pool: str) -> Loop:
         reconciler = Reconciler(self._desired(pool), self._nodes(pool), self._parts.policy.restart)
+        self._follows.append(lambda: setattr(reconciler, "restart", self._parts.policy.restart))
         return self._repeated(f"reconciler/{pool}", reconciler.step)
 
     def _retention(self) -> Loop:
         retention = Retention(self._parts, timedelta(days=self._settings.deployer.retention_days))
         return self._leased("retention", self._fenced(retention.step), self._bell())
+
+    def _policy(self) -> list[Loop]:
+        """Looks at the policy's file, where it is one of a file."""
+        policy = self._parts.policy
+        if not isinstance(policy, PolicyInForce):
+            return []
+        return [self._repeated("policy", PolicyWatch(self._parts, policy, self._follows).step)]
 
     def _fenced(self, step: Step) -> Step:
         """The step, where the ledger knows what serves; one that knows less is not acted on."""
@@ -183,6 +195,7 @@ class Deployer:
     def _written(self, pool: str) -> DesiredStore:
         desired = self._desired(pool)
         desired.fence = self._fence
+        self._follows.append(lambda: setattr(desired, "loading", self._parts.policy.loading(pool)))
         return desired
 
     def _nodes(self, pool: str) -> PoolNodes:
@@ -243,7 +256,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     from roost.adapters.postgres import open_ledger, open_wakeups
     from roost.adapters.tf_serving import TfServingPredictor
 
-    policy = policy_file.read(settings.deployer.policy_file)
+    policy = PolicyInForce(settings.deployer.policy_file)
     clock: Clock = SystemClock()
     with ExitStack() as stack:
         ledger = open_ledger(settings.database, clock)

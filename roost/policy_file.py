@@ -1,14 +1,70 @@
-"""Reads a policy file, with errors that name the line."""
+"""Reads a policy file, with errors that name the line; and again when it changes."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
+from roost.contracts.desired import LoadingOrder
 from roost.contracts.errors import SettingsInvalid
-from roost.contracts.policy import Policy
+from roost.contracts.policy import Policy, RestartPolicy, Rules
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reread:
+    """A file that was found changed: its content's hash, and why it cannot be used, if so."""
+
+    content: str
+    fault: str | None = None
+
+
+class PolicyInForce:
+    """The policy of a file, which may change while it is used. One that cannot be used leaves the one before in force.
+
+    Safe to share between threads: whoever asks twice may be told two policies.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Read it. Raises `SettingsInvalid`: nothing is in force yet."""
+        self._path = path
+        self._policy = read(path)
+        self._content = self._hash()
+
+    def rules_for(self, customer: str) -> Rules:
+        """As `Policy.rules_for`."""
+        return self._policy.rules_for(customer)
+
+    def loading(self, pool: str) -> LoadingOrder:
+        """As `Policy.loading`."""
+        return self._policy.loading(pool)
+
+    @property
+    def restart(self) -> RestartPolicy:
+        """What is restarted, and when."""
+        return self._policy.restart
+
+    def refresh(self) -> Reread | None:
+        """Read it again where it has changed since the last look. None where it has not."""
+        content = self._hash()
+        if content == self._content:
+            return None
+        self._content = content
+        try:
+            self._policy = read(self._path)
+        except SettingsInvalid as error:
+            return Reread(content=content, fault=str(error))
+        return Reread(content=content)
+
+    def _hash(self) -> str:
+        """Of the content: a mounted config map is replaced by a link, whose dates say little."""
+        try:
+            return hashlib.sha256(self._path.read_bytes()).hexdigest() if self._path else ""
+        except OSError as error:
+            return f"unreadable: {error.strerror}"
 
 
 def read(path: Path | None) -> Policy:

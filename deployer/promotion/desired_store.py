@@ -51,7 +51,8 @@ class DesiredStore:
         self.pool = pool
         #: Whoever writes sets it; one that only reads needs none.
         self.fence: Fence | None = None
-        self._loading = loading
+        #: The policy's word, which may change.
+        self.loading = loading
         self._store = store
         self._bucket = TokenBucket(clock, write_interval)
         self._held: Held | None = None
@@ -87,7 +88,7 @@ class DesiredStore:
             LedgerBehind: this ledger's word must not be followed. Nothing was written.
         """
         held = self._current()
-        wanted = plan(held.state, changes, reason, self._loading)
+        wanted = plan(held.state, changes, reason, self.loading)
         if wanted is held.state:
             return wanted
         metadata = {"write_id": uuid.uuid4().hex, _GENERATION: str(wanted.generation)}

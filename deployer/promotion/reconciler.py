@@ -23,7 +23,8 @@ class Reconciler:
         """`desired` and `nodes` are its own: the promoter's are another thread's."""
         self._desired = desired
         self._nodes = nodes
-        self._restart = restart or RestartPolicy()
+        #: The policy's word, which may change.
+        self.restart = restart or RestartPolicy()
         self._reported: frozenset[str] = frozenset()
 
     def step(self) -> tuple[str, ...]:
@@ -51,7 +52,7 @@ class Reconciler:
 
     def _due(self, states: Sequence[NodeState], generation: int) -> list[str]:
         """Whom a restart would take by the policy, were it time: not those that are due by the calendar alone."""
-        policy = self._restart.model_copy(update={"when": RestartWhen.STALE_OR_LEAKING})
+        policy = self.restart.model_copy(update={"when": RestartWhen.STALE_OR_LEAKING})
         return [state.node for state in states if choice.why(state, generation, policy, always=False)]
 
     def _tell(self, behind: frozenset[str], generation: int) -> None:

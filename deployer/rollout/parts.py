@@ -11,8 +11,9 @@ from typing import Final, Protocol
 
 from deployer.domain.transitions import DEPLOYER, SOURCE, Cause, Step, deadline, transition
 from roost.contracts.cloudevents import Event
+from roost.contracts.desired import LoadingOrder
 from roost.contracts.events import OPERATION_REPORTED, OperationReported
-from roost.contracts.policy import Policy, Rules
+from roost.contracts.policy import RestartPolicy, Rules
 from roost.contracts.rollout import EXCLUSIVE, Phase, Rollout
 from roost.contracts.wording import keepable
 from roost.ports.clock import Clock
@@ -38,13 +39,27 @@ class Ledger(OnboardingLedger, RolloutLedger, CommandLedger, Outbox, Housekeepin
     """The whole ledger: one adapter implements all of it."""
 
 
+class PolicyNow(Protocol):
+    """The policy that is in force when it is asked."""
+
+    def rules_for(self, customer: str) -> Rules:
+        """Rules of one customer."""
+
+    def loading(self, pool: str) -> LoadingOrder:
+        """What the nodes of that pool do first where a version takes another's place."""
+
+    @property
+    def restart(self) -> RestartPolicy:
+        """What is restarted, and when."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """The deployer's dependencies, wired once in `deployer.main`."""
 
     ledger: Ledger
     store: ObjectStore
-    policy: Policy
+    policy: PolicyNow
     clock: Clock
     #: Holder of leases: unique per process.
     owner: str = field(default_factory=lambda: f"deployer-{uuid.uuid4().hex[:12]}")
