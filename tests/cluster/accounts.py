@@ -123,7 +123,7 @@ def install_rights(cluster: Cluster, namespace: str) -> None:
     # Authorizers read bindings from a cache that follows within moments.
     may_roll = Question(verb="patch", group="apps", resource="deployments", name=POOLS[-1], namespace=namespace)
     with closing(Account(cluster, "roost-restart", namespace)) as restart:
-        until("the restart has its rights", lambda: restart.may(may_roll), 60)
+        until("the restart has its rights", lambda: restart.may(may_roll), 180)
 
 
 def moved(one: Object, namespace: str, *, subjects: str | None = None) -> Object:

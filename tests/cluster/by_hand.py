@@ -12,7 +12,7 @@ from kubernetes import client
 from tests.cluster.processes import until
 
 SCHEDULER: Final = "by-hand"
-_SECONDS: Final = 90.0
+_SECONDS: Final = 180.0
 _DOORS: Final = {"control": 8502, "rest": 8501, "grpc": 8500}
 _UNPRIVILEGED: Final = {
     "allowPrivilegeEscalation": False,

@@ -34,7 +34,7 @@ def namespace(cluster: Cluster, admin: client.ApiClient) -> Iterator[str]:
     name = f"roost-{uuid.uuid4().hex[:8]}"
     install_rights(cluster, name)
     core = client.CoreV1Api(admin)
-    until("its default account is there", lambda: "default" in _accounts(core, name), 60)
+    until("its default account is there", lambda: "default" in _accounts(core, name), 180)
     yield name
     core.delete_namespace(name)
 

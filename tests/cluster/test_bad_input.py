@@ -189,7 +189,7 @@ def test_a_deployment_that_never_gets_ready_ends_the_restart_and_the_old_pods_go
         pool = PoolByHand(admin, place.namespace)
         pool.create(address="127.0.0.1", doors=door.ports)
         # Seconds here, a quarter of an hour in the manifests; nobody calls the new pod ready.
-        pool.deadline(5)
+        pool.deadline(10)
         account = place.cluster.kubeconfig_of("roost-restart", place.namespace)
         done = place.roost("restart", "--always", kubeconfig=account, database=database_settings)
         assert done.returncode == EXIT_PERMANENT, done.stderr

@@ -207,7 +207,7 @@ def test_airflow_may_run_pods_in_this_namespace_and_read_their_logs(installed: C
 
 
 def _await_rights(account: Account, wanted: set[Right]) -> None:
-    until(f"{account.name} has its rights", lambda: account.rights(NAMESPACE)[0] - _EVERYBODY == wanted, 60)
+    until(f"{account.name} has its rights", lambda: account.rights(NAMESPACE)[0] - _EVERYBODY == wanted, 180)
 
 
 def test_a_right_too_many_is_found(installed: Cluster) -> None:
@@ -222,8 +222,8 @@ def test_a_right_too_many_is_found(installed: Cluster) -> None:
         binding = {"metadata": {"name": "too-many"}, "roleRef": reference, "subjects": [subject]}
         rbac.create_namespaced_role_binding(NAMESPACE, binding)
         try:
-            until("it is seen", lambda: node.rights(NAMESPACE)[0] - _EVERYBODY - MAY["roost-node"] == {surplus}, 60)
+            until("it is seen", lambda: node.rights(NAMESPACE)[0] - _EVERYBODY - MAY["roost-node"] == {surplus}, 180)
         finally:
             rbac.delete_namespaced_role_binding("too-many", NAMESPACE)
             rbac.delete_namespaced_role("too-many", NAMESPACE)
-        until("it is gone", lambda: node.rights(NAMESPACE)[0] == _EVERYBODY, 60)
+        until("it is gone", lambda: node.rights(NAMESPACE)[0] == _EVERYBODY, 180)
