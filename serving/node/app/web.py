@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Callable
 from typing import Annotated, Any, Final, TypeVar
 
-from fastapi import FastAPI, Path, Request, Response
+from fastapi import FastAPI, Path, Request, Response, Security
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
@@ -36,6 +37,17 @@ Rows of named features in, labelled answers out. The model's manifest declares i
 request is said at once, by row and field. A customer without a model of their own yet is answered by the default of
 their cohort, and the answer says so. TensorFlow Serving's own API stands beside this page, at `/v1/models/…`.
 """
+#: So that Swagger asks for it. The gateway has checked it, and takes it away.
+_TOKEN: Final = Security(
+    HTTPBearer(auto_error=False, scheme_name="token", description="Where the gateway asks for tokens.")
+)
+_KEY: Final = {
+    "name": KEY_HEADER,
+    "in": "header",
+    "required": False,
+    "description": "While two versions share the requests, the same key always has the same one. Any text.",
+    "schema": {"type": "string"},
+}
 _REQUEST_IDS: Final = TypeAdapter[str](RequestId)
 _REFUSALS: Final = {
     400: "Not JSON, not of the form, or refused by the model.",
@@ -78,7 +90,8 @@ def _add_predictions(app: FastAPI, desk: _Desk) -> None:
             summary=summary,
             response_model=PredictionAnswer,
             responses={status: {"model": Refusal, "description": text} for status, text in _REFUSALS.items()},
-            openapi_extra={"requestBody": _described(PredictionRequest)},
+            openapi_extra={"requestBody": _described(PredictionRequest)} | ({} if chosen else {"parameters": [_KEY]}),
+            dependencies=[_TOKEN],
         )
 
     async def reply(wanted: Wanted, request: Request) -> Response:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,8 +67,12 @@ class Fleet:
         self.store.write(prefix + MANIFEST_NAME, manifest.encoded(), if_generation=0)
         self._digests[name, version] = manifest.digest
 
-    def desire(self, models: dict[str, tuple[list[int], dict[str, int]]]) -> int:
-        """Write the next generation: served name to versions and labels."""
+    def desire(
+        self,
+        models: dict[str, tuple[list[int], dict[str, int]]],
+        splits: Mapping[str, dict[str, float]] | None = None,
+    ) -> int:
+        """Write the next generation: served name to versions and labels, and to shares of labels."""
         self._generation += 1
         listed = tuple(
             DesiredModel(
@@ -77,6 +82,7 @@ class Fleet:
                     for version in versions
                 ),
                 labels=labels,
+                split=(splits or {}).get(name, {}),
             )
             for name, (versions, labels) in sorted(models.items())
         )
@@ -111,8 +117,9 @@ class Town:
         )
         return mint(self.key, grant, now=time.time() - (7200 if lifetime < 0 else 0))
 
-    def post(self, path: str, body: bytes, *, token: str | None) -> httpx.Response:
+    def post(self, path: str, body: bytes, *, token: str | None, key: str | None = None) -> httpx.Response:
         headers = {"authorization": f"Bearer {token}"} if token else {}
+        headers |= {"x-roost-key": key} if key else {}
         url = f"http://{self.node.address.rest}{path}"
         return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=20)
 

@@ -146,6 +146,35 @@ async def test_the_description_holds_what_comes_over_the_wire(client: httpx.Asyn
     assert {"200", "400", "403", "404", "422", "503"} <= set(call["responses"])
 
 
+async def test_the_description_says_where_a_token_and_a_key_go(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/v1/openapi.json")).json()
+
+    asked = document["paths"]["/v1/customers/{customer}/models/{model}:predict"]["post"]
+    assert asked["security"] == [{"token": []}]
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert {parameter["name"] for parameter in asked["parameters"]} == {"customer", "model", "x-roost-key"}
+    by_version = document["paths"]["/v1/customers/{customer}/models/{model}/versions/{version}:predict"]["post"]
+    assert "x-roost-key" not in {parameter["name"] for parameter in by_version["parameters"]}
+
+
+async def test_an_answer_says_which_label_gave_it_and_a_key_has_one_side(
+    client: httpx.AsyncClient, world: World
+) -> None:
+    world.serve("ua.default", 2, stable=False)
+    world.labels["ua.default"]["previous"] = 2
+    world.splits["ua.default"] = {"previous": 50}
+
+    sides = {}
+    for key in [f"user-{number}" for number in range(20)] * 2:
+        answer = await client.post(PATH, content=GOOD, headers={"x-roost-key": key})
+        label = answer.headers["x-roost-label"]
+        assert label == answer.json()["model"]["label"]
+        assert sides.setdefault(key, label) == label
+    without = {(await client.post(PATH, content=GOOD)).headers["x-roost-label"] for _ in range(60)}
+
+    assert set(sides.values()) == without == {"stable", "previous"}
+
+
 async def test_the_swagger_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     page = (await client.get("/v1/docs")).text
 
