@@ -145,19 +145,20 @@ def test_a_deployer_whose_ledger_came_back_as_it_was_before_says_so_and_waits() 
     ledger.away.set()
     bus = InMemoryBus(world.clock)
     serving = Serving(directory=world.pools, control=world.pools, predictor=world.pools)
+    # Loops that nobody wakes look again after their idle time.
     deployer = Deployer(Settings(), world.parts, serving=serving, publisher=bus.publisher(), wakeups=ledger.wakeups())
     stop = threading.Event()
     thread = threading.Thread(target=deployer.run, args=(stop,))
     thread.start()
     try:
-        behind = threading.Event()
+        told = dict.fromkeys(("commands", "worker-0", "pool/default", "pool/canary"), False)
         for _ in range(6000):
-            if "older than the world" in str(deployer.troubles().get("commands")):
-                behind.set()
+            troubles = deployer.troubles()
+            told = {name: "older than the world" in str(troubles.get(name)) for name in told}
+            if all(told.values()):
                 break
             stop.wait(0.01)
-        assert behind.is_set(), deployer.troubles()
-        assert "older than the world" in str(deployer.troubles()["pool/default"])
+        assert all(told.values()), deployer.troubles()
     finally:
         stop.set()
         thread.join(60)
