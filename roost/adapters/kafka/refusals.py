@@ -32,11 +32,17 @@ def refusal(error: Exception, settings: KafkaSettings) -> BrokerRefused | None:
 
 
 def silent_end(settings: KafkaSettings) -> BrokerRefused:
-    """The broker took the connection, told its version, and ended it at the first real question."""
+    """The broker took the connection, and ended it before it was of any use, without a reason that came through.
+
+    In TLS 1.3 a client is done with the handshake before the broker has seen its certificate; the alert may then be
+    lost with the connection.
+    """
+    certificate = "; if it asks for certificates, see ROOST_KAFKA__SSL_CERTFILE and _SSL_KEYFILE"
     return BrokerRefused(
         f"Kafka at {settings.bootstrap} ends each connection at the first question",
         "if that port wants a login, set ROOST_KAFKA__SECURITY_PROTOCOL=SASL_SSL with _SASL_MECHANISM, _USERNAME and "
-        "_PASSWORD; else the broker is just starting or stopping",
+        f"_PASSWORD{certificate if settings.security_protocol == 'SSL' else ''}; else the broker is just starting or "
+        "stopping",
     )
 
 

@@ -106,6 +106,8 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]  # the base sh
     def _failed(self, node_id: object, error: Exception) -> None:
         if self._witness.saw(error) is not None:
             self._refused_by.add(node_id)
+        elif not self.bootstrapped and "socket disconnected" in str(error):
+            self._witness.saw_silent_end()
 
     def _ended(self, connection: Any) -> None:
         if not self.bootstrapped and connection.init_future.succeeded():

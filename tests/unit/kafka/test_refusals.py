@@ -135,6 +135,8 @@ def test_what_only_says_that_nobody_answers_is_no_refusal(error: Exception, sett
 
 def test_a_broker_that_ends_each_connection_may_want_a_login() -> None:
     assert "ROOST_KAFKA__SECURITY_PROTOCOL=SASL_SSL" in silent_end(KafkaSettings()).remedy
+    assert "CERTFILE" not in silent_end(KafkaSettings()).remedy
+    assert "ROOST_KAFKA__SSL_CERTFILE" in silent_end(MUTUAL).remedy
 
 
 @pytest.mark.parametrize(
