@@ -41,7 +41,7 @@ def _found(facts: BucketFacts) -> Iterator[Finding]:
         yield wrong(ABOUT, said, f"gcloud storage buckets update {name} --no-default-event-based-hold")
     for rule in facts.deletions:
         yield from _deletes(name, rule)
-    if not facts.keeps_former and not facts.soft_delete_seconds:
+    if not facts.keeps_former and facts.soft_delete_seconds == 0:
         said = f"{name} forgets at once what is deleted or replaced by mistake"
         yield doubtful(ABOUT, said, f"gcloud storage buckets update {name} --soft-delete-duration=14d")
     if facts.uniform_access is False:

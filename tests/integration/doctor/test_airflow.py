@@ -23,15 +23,16 @@ HEALTH = {"metadatabase": WELL, "scheduler": WELL, "dag_processor": WELL, "trigg
 class Airflow:
     def __init__(self) -> None:
         self.health: Any = HEALTH
+        self.version = "3.3.2"
         self.token = 200
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                health = self.path.endswith("/monitor/health")
+                known = {"/api/v2/monitor/health": outer.health, "/api/v2/version": {"version": outer.version}}
                 # Airflow names what it does not have.
                 missing = {"detail": f"The DagRun of {self.path} was not found"}
-                self._answer(200 if health else 404, outer.health if health else missing)
+                self._answer(200 if self.path in known else 404, known.get(self.path, missing))
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
@@ -70,8 +71,17 @@ def said(airflow: Airflow) -> tuple[Finding, ...]:
 
 
 def test_a_healthy_airflow_with_a_good_login_is_well(airflow: Airflow) -> None:
-    ((finding),) = said(airflow)
-    assert finding.level == "well"
+    found = said(airflow)
+    assert {finding.level for finding in found} == {"well"}
+    assert found[-1].said == "it is Airflow 3.3.2"
+
+
+def test_an_airflow_that_is_too_old_is_named_with_what_roost_needs(airflow: Airflow) -> None:
+    airflow.version = "2.11.0"
+    assert [(finding.level, finding.remedy) for finding in said(airflow)][-1] == (
+        "wrong",
+        "upgrade it: Roost needs 3.0 or newer",
+    )
 
 
 def test_a_scheduler_that_does_not_beat_is_named_though_the_port_answers(airflow: Airflow) -> None:
