@@ -43,7 +43,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def eventually(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+def eventually(condition: Callable[[], object], what: str, seconds: float = 100.0) -> None:
     """Wait until the condition holds; fail by name at the deadline."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -118,23 +118,23 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(timeout=20)
+            return self.process.wait(timeout=100)
         finally:
             self.process.kill()
 
     def predict(self, model: str, inputs: Mapping[str, Any], **spec: Any) -> Any:
         """Predict over gRPC."""
-        return self.predictions.Predict(predict_request(model, inputs, **spec), timeout=30)
+        return self.predictions.Predict(predict_request(model, inputs, **spec), timeout=100)
 
     def scale(self, model: str = "scale", **spec: Any) -> float:
         """Which factor answers: the version, for the model `scale`."""
         return float(self.predict(model, {"x": np.array([1.0], np.float32)}, **spec).outputs["y"].float_val[0])
 
-    def reload(self, text: str, timeout: float = 30.0) -> Any:
+    def reload(self, text: str, timeout: float = 100.0) -> Any:
         """Replace the list."""
         return self.models.HandleReloadConfigRequest(reload_request(text), timeout=timeout)
 
-    def refuses(self, text: str, timeout: float = 30.0) -> tuple[grpc.StatusCode, str]:
+    def refuses(self, text: str, timeout: float = 100.0) -> tuple[grpc.StatusCode, str]:
         """Reload, expecting a refusal: its code and text."""
         try:
             self.reload(text, timeout)

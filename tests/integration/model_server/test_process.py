@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import grpc
@@ -27,11 +26,9 @@ def test_numbers_are_packed_where_it_is_asked(start: Start, saved_models: Path) 
     assert np.frombuffer(output.tensor_content, np.float32).tolist() == [3.0]
 
 
-def test_an_empty_server_is_ready_within_seconds(start: Start) -> None:
-    """TensorFlow's Python API is not imported: that alone would take longer."""
-    began = time.monotonic()
+def test_an_empty_server_loads_the_runtime_and_not_its_python_api(start: Start) -> None:
+    """That would take ten seconds of processor time at each start."""
     server = start(models="model_config_list {}")
-    assert time.monotonic() - began < 20
     maps = Path(f"/proc/{server.process.pid}/maps").read_text()
     assert "_pywrap_tensorflow" in maps or "libtensorflow" in maps
     assert "h5py" not in maps
@@ -57,7 +54,7 @@ def test_sigterm_lets_requests_under_way_finish(start: Start, saved_models: Path
         thread.start()
     eventually(lambda: len(outcomes) > 5, "answers")
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=20) == 0
+    assert server.process.wait(timeout=60) == 0
     for thread in asking:
         thread.join(timeout=60)
     assert {each for each in outcomes if each != "ok"} <= {grpc.StatusCode.UNAVAILABLE}
@@ -69,14 +66,14 @@ def test_it_stops_while_it_waits_for_a_model_that_never_comes(start: Start, tmp_
     server = start(models=config({"never": tmp_path / "never"}), ready=False)
     eventually(lambda: "Could not find base path" in server.log.read_text(), "the server waits")
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(timeout=20) == 0
+    assert server.process.wait(timeout=60) == 0
 
 
 def test_a_stale_socket_of_a_killed_server_is_taken_over(start: Start) -> None:
     """After kill -9 the file is still there; the next server listens all the same."""
     first = start(models="model_config_list {}")
     first.process.kill()
-    first.process.wait(timeout=20)
+    first.process.wait(timeout=60)
     assert first.socket_path.exists()
     command = [sys.executable, "-m", "serving.model_server", "--port=0", f"--grpc_socket_path={first.socket_path}"]
     again = subprocess.Popen(
@@ -119,7 +116,7 @@ def test_a_drain_answers_what_has_begun_and_lets_nobody_new_in(start: Start, sav
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b"connection: close" in answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"predictions": [6.0]}
-    assert server.process.wait(timeout=20) == 0
+    assert server.process.wait(timeout=60) == 0
 
 
 def test_a_second_sigterm_ends_the_drain(start: Start, saved_models: Path) -> None:
@@ -129,5 +126,5 @@ def test_a_second_sigterm_ends_the_drain(start: Start, saved_models: Path) -> No
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: not server.open(), "the drain")
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=5) == 128 + signal.SIGTERM
+        assert server.process.wait(timeout=60) == 128 + signal.SIGTERM
         assert client.recv(65536) == b""

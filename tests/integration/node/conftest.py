@@ -36,7 +36,7 @@ class StoreProcess:
         command += ["-public-host", f"127.0.0.1:{self._port}"]
         with (self._root / "store.log").open("ab") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
-        eventually(self._answers, "the object store answers", 20)
+        eventually(self._answers, "the object store answers")
 
     def stop(self) -> None:
         assert self._process is not None

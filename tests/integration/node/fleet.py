@@ -61,7 +61,6 @@ class Load:
         eventually(
             lambda: all(len(self.answers[name]) >= before[name] + answers for name in watched),
             f"{answers} more answers: {Counter({name: len(self.answers[name]) for name in watched})}, {self.failures}",
-            60,
         )
 
     def until_answered_by(self, name: str, version: int) -> None:
@@ -69,17 +68,16 @@ class Load:
         eventually(
             lambda: bool(self.answers[name]) and self.answers[name][-1] == float(version),
             f"version {version} of {name} answers; {self.failures[name][-3:]}",
-            20,
         )
 
     def _run(self, name: str) -> None:
         predictor, inputs = TfServingPredictor(), {"x": np.asarray([1.0], dtype=np.float32)}
         url = f"http://{self._where.rest}/v1/models/{name}:predict"
-        with httpx.Client(trust_env=False, timeout=10) as client:
+        with httpx.Client(trust_env=False, timeout=30) as client:
             while not self._stop.wait(_BREATH):
                 try:
                     found = predictor.predict(
-                        self._where.grpc, name, inputs, version=None, signature="serving_default", deadline=10
+                        self._where.grpc, name, inputs, version=None, signature="serving_default", deadline=30
                     )
                     self.answers[name].append(float(found["y"][0]))
                     answer = client.post(url, json={"instances": [1.0]}).raise_for_status()
@@ -104,7 +102,7 @@ class Fleet:
     def settle(self, generation: int) -> None:
         """Have every node settle it, and serve it."""
         for node in self.nodes:
-            node.control.nudge(node.address, generation, deadline=5)
+            node.control.nudge(node.address, generation, deadline=30)
         for node in self.nodes:
             assert node.settle(generation, nudge=False).converged, node.state()
 
@@ -131,7 +129,7 @@ def fronted(directory: Path, nodes: Sequence[RunningNode]) -> Iterator[NodeAddre
     with (directory / "front.log").open("wb") as output:
         process = subprocess.Popen(command(find_envoy("auto"), file), stdout=output, stderr=output)
     try:
-        eventually(lambda: admin.exists() and GatewayAdmin(admin).ready(), "the front is ready", 20)
+        eventually(lambda: admin.exists() and GatewayAdmin(admin).ready(), "the front is ready")
         yield NodeAddress(node="front", pool="default", control="", rest=rest, grpc=grpc)
     finally:
         process.terminate()

@@ -91,7 +91,7 @@ def test_a_reload_that_hangs_while_a_path_is_missing_leads_to_one_replacement_an
     os.kill(node.state().model_server_pid, signal.SIGKILL)
     eventually(lambda: node.state().restarts == 1 and node.ready(), "a server that looks only once serves")
     log = node.root / "logs" / "model-server.log"
-    node.control.nudge(node.address, shelf.desire(ONE | {"aa.default": ([1], {"stable": 1})}), deadline=5)
+    node.control.nudge(node.address, shelf.desire(ONE | {"aa.default": ([1], {"stable": 1})}), deadline=30)
     eventually(lambda: "(Re-)adding model: aa.default" in log.read_text(), "the reload is under way")
     shutil.rmtree(node.root / "cache" / "ua.default")
     eventually(lambda: _settled(node) and node.state().restarts == 2, "a fresh server has both")
@@ -114,10 +114,10 @@ def test_one_bad_model_in_the_boot_config_does_not_take_the_node_down(shelf: She
     (node.root / "cache" / "aa.default" / "1" / "saved_model.pb").write_bytes(b"rotten")
     # A start with it in the file ends with exit code 255, whatever else is in it.
     os.kill(node.state().model_server_pid, signal.SIGKILL)
-    eventually(lambda: not node.ready(), "the node is not ready without its server", 5)
+    eventually(lambda: node.state().restarts == 1, "it is not left without a server")
     node.await_ready()
     assert node.answer("ua.default") == 1.0
-    eventually(lambda: node.state().settled, "it is told what became of the bad one", 60)
+    eventually(lambda: node.state().settled, "it is told what became of the bad one")
     state = node.state()
     assert state.serves("ua.default", 1)
     assert state.serves("aa.default", 1) or state.model("aa.default").state_of(1).state is VersionState.FAILED

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 NAME = "ua.default"
 FINE, FINE_JSON = np.array([3.0], np.float32), '{"instances": [3.0]}'
 #: Seconds that a client may take here for its headers and for its whole request; 10 and 30 in earnest.
-PATIENCE = 0.5
+PATIENCE = 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +61,7 @@ class Served:
             return f"{error.code().name}: {error.details()}"
         return "OK"
 
-    def raw(self, door: str, content: bytes, seconds: float = 10) -> bytes:
+    def raw(self, door: str, content: bytes, seconds: float = 60) -> bytes:
         """What comes back for these bytes until the gateway closes the connection, which it must within `seconds`."""
         address = self.gateway.config.rest if door == "rest" else self.gateway.config.grpc
         host, port = address.split(":")

@@ -38,7 +38,7 @@ def test_what_a_model_took_and_what_it_left_behind_is_measured_and_decides_a_res
         grown = node.settle(shelf.desire({**served, UA: ([version], {"stable": version})}))
         assert grown.models_bytes > BALLAST_BYTES
     node.settle(shelf.desire(served))
-    eventually(lambda: len(told(node, "unloaded")) == 2, "both unloads are told", 40)
+    eventually(lambda: len(told(node, "unloaded")) == 2, "both unloads are told")
     for one in told(node, "proven"):
         assert 0.9 * BALLAST_BYTES < one.memory_bytes < 3 * BALLAST_BYTES
         assert one.seconds > 0
@@ -53,7 +53,7 @@ def test_what_a_model_took_and_what_it_left_behind_is_measured_and_decides_a_res
         return
     assert reason is not None, state
     assert "no reload gives them back" in reason
-    node.control.restart(node.address, deadline=5)
+    node.control.restart(node.address, deadline=30)
     eventually(lambda: node.state().restarts == 1 and node.ready(), "it has a fresh server")
     assert why(node.state(), state.generation, RestartPolicy(leaked_mb=1), always=False) is None
 

@@ -73,7 +73,7 @@ def _answer(node: RunningNode, tls: ClientTls, token: str | None, *, version: in
         inputs = {"x": np.array([1.0], np.float32)}
         address = node.address.grpc
         found = predictor.predict(
-            address, "ua.default", inputs, version=version, signature="serving_default", deadline=5
+            address, "ua.default", inputs, version=version, signature="serving_default", deadline=30
         )
         return float(found["y"][0])
     finally:

@@ -36,7 +36,7 @@ def test_a_new_node_serves_the_current_generation_before_it_is_ready(
         node.answer("ua.default", version=9)
     outside = ModelServerClient(node.address.grpc)
     with pytest.raises(Permanent):
-        outside.reload(render([]), deadline=5)
+        outside.reload(render([]), deadline=30)
     outside.close()
     assert node.answer("ua.default") == 1.0
     assert node.stop() == 0

@@ -87,7 +87,7 @@ def test_the_init_step_waits_for_a_store_that_is_away_until_it_is_told_to_end(
     gcs.stop()
     node = make_node(ROOST_STORAGE__DEADLINE_SECONDS="0.5")
     process = node.spawn("--sync-only")
-    eventually(lambda: "the cache is not filled yet" in node.log, "it says that it waits", 30)
+    eventually(lambda: "the cache is not filled yet" in node.log, "it says that it waits")
     assert node.stop() == EXIT_RETRY == process.returncode
     assert "told to end before pool default was in the cache" in node.log
     assert "Traceback" not in node.log

@@ -66,7 +66,7 @@ def test_a_new_model_disturbs_no_other(fleet: Fleet):
     with Load(node.address, [UA, AA]) as load:
         # What loads are paced by is what the real gateway measured of these very requests.
         quiet = 'roost_node_neighbour_p99_seconds{when="quiet"}'
-        eventually(lambda: node.metric(quiet) > 0, "the node knows how fast its models answer", 20)
+        eventually(lambda: node.metric(quiet) > 0, "the node knows how fast its models answer")
         fleet.settle(fleet.shelf.desire({**BOTH, DL: STABLE_1}))
         assert node.answer(DL) == 1.0
         load.more()
@@ -89,7 +89,7 @@ def test_a_model_that_goes_takes_no_other_with_it(fleet: Fleet):
     node = fleet.nodes[0]
     with Load(node.address, [UA, AA, DL]) as load:
         fleet.settle(fleet.shelf.desire(BOTH))
-        eventually(lambda: bool(load.failures[DL]), "the model that went answers no more", 20)
+        eventually(lambda: bool(load.failures[DL]), "the model that went answers no more")
         load.more(names=[UA, AA])
     assert load.failures[UA] == load.failures[AA] == []
     assert all("label: stable" in said or "Servable not found" in said for _, said in load.failures[DL]), load.failures

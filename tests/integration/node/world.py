@@ -190,25 +190,25 @@ class RunningNode:
 
     def state(self) -> NodeState:
         """Its answer now."""
-        return self.control.state(self.address, deadline=5)
+        return self.control.state(self.address, deadline=30)
 
     def changes(self, after: int = -1) -> list[NodeChange]:
         """What it says has changed."""
         headers = {"Authorization": f"Bearer {TOKEN}"}
         url = f"http://{self.address.control}/changes"
-        answer = httpx.get(url, params={"after": after}, headers=headers, trust_env=False)
+        answer = httpx.get(url, params={"after": after}, headers=headers, trust_env=False, timeout=60)
         return [NodeChange.model_validate(change) for change in answer.json()]
 
     def metric(self, name: str) -> float:
         """One of its metrics, with its labels as they are written; 0 where it is not there."""
-        text = httpx.get(f"http://{self.address.control}/metrics", trust_env=False).text
+        text = httpx.get(f"http://{self.address.control}/metrics", trust_env=False, timeout=60).text
         lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
         return float(lines.get(name, 0))
 
     def settle(self, generation: int, *, nudge: bool = True, seconds: float = START_SECONDS) -> NodeState:
         """Have the generation settled."""
         if nudge:
-            self.control.nudge(self.address, generation, deadline=5)
+            self.control.nudge(self.address, generation, deadline=30)
         state = self.control.await_settled(self.address, generation, deadline=seconds)
         assert state.settled, f"{state}\n{self.log}"
         assert state.generation >= generation, f"{state}\n{self.log}"
@@ -217,7 +217,7 @@ class RunningNode:
     def ready(self) -> bool:
         """Whether it says so at /readyz."""
         try:
-            return httpx.get(f"http://{self.address.control}/readyz", trust_env=False).status_code == 200
+            return httpx.get(f"http://{self.address.control}/readyz", trust_env=False, timeout=60).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -229,14 +229,14 @@ class RunningNode:
         """What the model makes of 1, through the gateway by gRPC."""
         inputs = {"x": np.asarray([1.0], dtype=np.float32)}
         outputs = self.predictor.predict(
-            self.address.grpc, name, inputs, version=version, signature="serving_default", deadline=10
+            self.address.grpc, name, inputs, version=version, signature="serving_default", deadline=60
         )
         return float(outputs["y"][0])
 
     def rest(self, name: str) -> float:
         """The same by REST."""
         url = f"http://{self.address.rest}/v1/models/{name}:predict"
-        response = httpx.post(url, json={"instances": [1.0]}, trust_env=False)
+        response = httpx.post(url, json={"instances": [1.0]}, trust_env=False, timeout=60)
         assert response.status_code == 200, response.text
         return float(response.json()["predictions"][0])
 

@@ -152,17 +152,17 @@ def test_a_whole_command_line_with_unknown_flags_serves_one_model(start: Start, 
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
         for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
-            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
         with pytest.raises(grpc.RpcError) as error:
-            stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=10)
+            stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=60)
         assert error.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_without_its_flag_there_is_no_health_service(server: RunningServer) -> None:
     """As by default."""
     with grpc.insecure_channel(f"unix:{server.socket_path}") as channel, pytest.raises(grpc.RpcError) as error:
-        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=60)
     assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -1,7 +1,5 @@
 """What is looked for on the disk, when, and what one bad base path does to the others; and the polling of the config file."""
 
-import time
-
 import grpc
 import pytest
 
@@ -163,7 +161,5 @@ def test_an_empty_config_file_starts_a_server_that_takes_its_first_list_by_reloa
     name = bases.name("m")
     bases.place(name, 2)
     server = start(*FAST, models="")
-    began = time.monotonic()
     server.reload(bases.config(name))
     assert server.scale(name) == 2
-    assert time.monotonic() - began < 20
