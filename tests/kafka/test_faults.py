@@ -14,7 +14,7 @@ from deployer.rollout.loop import Bell, Loop
 from deployer.rollout.parts import Parts
 from deployer.rollout.relay import Relay
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
-from roost.adapters.kafka import open_publisher, open_reader, open_source
+from roost.adapters.kafka import open_publisher, open_source
 from roost.adapters.kafka.admin import IN_SYNC
 from roost.adapters.postgres import PostgresLedger, open_ledger
 from roost.contracts.cloudevents import Event
@@ -29,7 +29,7 @@ from roost.contracts.events import (
 from roost.contracts.policy import Policy
 from roost.ports.clock import SystemClock
 from roost.settings import DatabaseSettings
-from tests.kafka.history import assert_same, order_of, sent_order
+from tests.kafka.history import assert_same, sent_order
 from tests.kafka.three import ThreeBrokers, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -120,7 +120,7 @@ def test_an_outbox_loses_nothing_and_keeps_each_customers_order_while_leaders_ar
             kafka.until_in_sync(Topic.DEPLOY_EVENTS, 3)
             outbox.until_more()
         outbox.until_empty()
-    assert_same(sent_order(outbox.sent), order_of(open_reader(kafka.settings).read(Topic.DEPLOY_EVENTS)))
+    assert_same(sent_order(outbox.sent), kafka.order_of(Topic.DEPLOY_EVENTS))
 
 
 def test_with_too_few_replicas_in_sync_publishing_fails_by_name_and_goes_on_once_they_are_back(
@@ -140,9 +140,10 @@ def test_with_too_few_replicas_in_sync_publishing_fails_by_name_and_goes_on_once
     assert time.monotonic() - started < 60
     gone.start()
     kafka.until_in_sync(Topic.CUSTOMERS, 3)
+    kafka.configure(Topic.CUSTOMERS, {IN_SYNC: "2"})
     publisher.publish(refused)
     publisher.close()
-    seen = order_of(open_reader(kafka.settings).read(Topic.CUSTOMERS))
+    seen = kafka.order_of(Topic.CUSTOMERS)
     assert_same(sent_order([*before, refused]), {name: seen[name] for name in ("before", "refused")})
 
 
@@ -162,4 +163,4 @@ def test_with_two_of_three_brokers_gone_everybody_waits_and_goes_on_by_themselve
     until("it is published", lambda: publisher.publish(event) is None)
     publisher.close()
     source.close()
-    assert order_of(open_reader(kafka.settings).read(Topic.CUSTOMERS))["patient"] == ["tests patient-0"]
+    assert kafka.order_of(Topic.CUSTOMERS)["patient"] == ["tests patient-0"]

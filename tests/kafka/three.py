@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from roost.adapters.kafka import open_admin
+from roost.adapters.kafka import open_admin, open_reader
 from roost.adapters.kafka.admin import admin_client
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import Topic
 from roost.embedded.apache_kafka import Brokers, Layout, Node
 from roost.ports.event_bus import topics
 from roost.settings import KafkaSettings
+from tests.kafka.history import order_of
 
 PARTITIONS: Final = 6
 LAYOUT: Final = Layout(nodes=3, heap_mb=256)
@@ -70,7 +71,7 @@ class ThreeBrokers:
 
     def busiest(self, topic: Topic) -> Node:
         """The node that leads most of the topic's partitions."""
-        leaders = Counter(one["leader_id"] for one in self.partitions(topic))
+        leaders = Counter(one["leader_id"] for one in until("somebody tells", lambda: self.partitions(topic)))
         return self.node(leaders.most_common(1)[0][0])
 
     def until_led_by_others(self, topic: Topic, gone: Node) -> None:
@@ -87,9 +88,20 @@ class ThreeBrokers:
             lambda: all(len(one["isr_nodes"]) == count for one in self.partitions(topic)),
         )
 
+    def order_of(self, topic: Topic) -> dict[str, list[str]]:
+        """Each customer's events by their ids, as the log has them."""
+        found: dict[str, list[str]] = until(
+            f"{topic} can be read", lambda: order_of(open_reader(self.settings).read(topic))
+        )
+        return found
+
     def configure(self, topic: Topic, settings: Mapping[str, str]) -> None:
         """Alter a topic's settings."""
+        until("the setting is taken", lambda: self._configured(topic, settings))
+
+    def _configured(self, topic: Topic, settings: Mapping[str, str]) -> bool:
         from kafka.admin import ConfigResource, ConfigResourceType
 
         with admin_client(self.settings) as client:
             client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic.value, dict(settings))])
+        return True

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from roost.embedded import ports
-from roost.embedded.apache_kafka.node import Node
+from roost.embedded.apache_kafka.node import START_SECONDS, Node
 from roost.embedded.apache_kafka.program import Program
 
 _CONTROLLER: Final = "CONTROLLER"
@@ -54,8 +54,8 @@ class Brokers:
         name = listener or next(iter(self.layout.listeners))
         return ",".join(addresses[name] for addresses in self._addresses.values())
 
-    def start(self) -> Self:
-        """Format where that was not done, start every node, and wait until each serves.
+    def start(self, seconds: float = START_SECONDS) -> Self:
+        """Format where that was not done, start every node, and wait so long for each to serve.
 
         Raises:
             SettingsInvalid: Kafka refuses the properties.
@@ -66,7 +66,7 @@ class Brokers:
             for node in self.nodes:
                 node.launch()
             for node in self.nodes:
-                node.wait()
+                node.wait(seconds)
         except BaseException:
             self.kill()
             raise

@@ -18,7 +18,8 @@ from roost.embedded.apache_kafka.program import LOGGING, Program
 from roost.embedded.state_dir import write_private
 
 _PROPERTIES: Final = "server.properties"
-_START_SECONDS: Final = 240.0
+#: For a node to serve, on a machine that has much else to do.
+START_SECONDS: Final = 240.0
 #: A clean end hands leadership over first.
 _STOP_SECONDS: Final = 60.0
 _FORMAT_SECONDS: Final = 120.0
@@ -110,7 +111,7 @@ class Node:
                 stderr=subprocess.STDOUT,
             )
 
-    def wait(self, seconds: float = _START_SECONDS) -> None:
+    def wait(self, seconds: float = START_SECONDS) -> None:
         """Return once every listener takes connections: since KRaft that is when the cluster counts the broker in.
 
         Raises:

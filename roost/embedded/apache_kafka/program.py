@@ -36,21 +36,18 @@ class Program:
 
     java: str
     jars: Path
+    #: Further options of Java.
+    options: tuple[str, ...] = ()
 
     def command(self, main: str, *arguments: str, heap_mb: int = 512) -> list[str]:
         """The command that runs one of Kafka's programs, beside a copy of `LOGGING`; quick to start on few cores."""
         options = [f"-Xmx{heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
         logs = f"-Dlog4j2.configurationFile={LOGGING.name}"
-        return [self.java, *options, logs, "-cp", f"{self.jars}/*", main, *arguments]
+        return [self.java, *options, *self.options, logs, "-cp", f"{self.jars}/*", main, *arguments]
 
 
-def fetched(cache: Path) -> bool:
-    """Whether the jars are in that cache already, so that Maven is not needed."""
-    return _place(cache).is_dir()
-
-
-def installed(cache: Path, say: Say) -> Program:
-    """Apache Kafka, ready to run; its jars are fetched where `cache` has none yet (46 jars, 43 MB, about 15 s).
+def provided(cache: Path, say: Say) -> Program:
+    """Its jars are fetched where `cache` has none yet (46 jars, 43 MB, about 15 s).
 
     Raises:
         SettingsInvalid: no Java of 17 or newer, no Maven where there is something to fetch, Maven failed, or what came
