@@ -31,7 +31,9 @@ def _one(
 ) -> RebuiltRollout:
     row = rebuilt.rollout
     lines = sources.log.rollouts.get(row.id, [])
-    if row.phase not in _NEEDS or row.previous_version is not None or knows_previous(lines):
+    # What answers needs it, too, wherever the log's end leaves it.
+    needs = row.phase in _NEEDS or (entry is not None and entry.stable == row.version)
+    if not needs or row.previous_version is not None or knows_previous(lines):
         return rebuilt
     previous = _by_desired_state(row, entry) or _by_history(rebuilt, own)
     if previous is None and all(version >= row.version for version in stored):
