@@ -25,7 +25,7 @@ _URL: Final = f"https://{network.API_ADDRESS}:{_API_PORT}"
 #: The one node.
 NODE: Final = "node-1"
 _ISSUER: Final = "https://kubernetes.default.svc"
-_START_SECONDS: Final = 120.0
+_START_SECONDS: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

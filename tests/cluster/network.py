@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.cluster.processes import until
+
 #: Where the parts beside the cluster listen, seen from pods and from the tests.
 HOST: Final = "10.244.0.1"
 #: Of pods: 10.244.0.2 and on.
@@ -66,10 +68,26 @@ def entered(directory: Path) -> Iterator[None]:
     finally:
         # Other threads share this one's root and place by now; who does may not change its mounts.
         _checked(_libc.unshare(_CLONE_FS))
+        ours = _network("thread-self")
         for handle in before:
             _checked(_libc.setns(handle, 0))
             os.close(handle)
         os.chdir(place)
+    until("no process is left in the network of the tests", lambda: not _left(ours), 30, told=lambda: str(_left(ours)))
+
+
+def _left(ours: str) -> list[str]:
+    """Command lines of the processes that are still in there."""
+    found = [path.parent.name for path in Path("/proc").glob("[0-9]*/ns") if _network(path.parent.name) == ours]
+    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in found]
+
+
+def _network(process: str) -> str:
+    """Which network a process is in; empty where it has ended."""
+    try:
+        return str(Path(f"/proc/{process}/ns/net").readlink())
+    except OSError:
+        return ""
 
 
 def ip(*words: str) -> None:
