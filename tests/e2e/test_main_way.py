@@ -54,7 +54,6 @@ def test_a_deployer_killed_in_the_middle_goes_on_where_it_was_with_one_version(w
     assert len(world.rollouts("yv")) == 1
 
 
-@pytest.mark.bus
 def test_an_event_that_comes_ten_times_is_one_rollout(world: World) -> None:
     world.stage("f9", "ten-times")
     world.send(Topic.MODELS_READY, *[_ready(world, "f9", "ten-times")] * 10)
@@ -62,7 +61,6 @@ def test_an_event_that_comes_ten_times_is_one_rollout(world: World) -> None:
     assert len(world.rollouts("f9")) == 1
 
 
-@pytest.mark.bus
 def test_what_nobody_can_handle_becomes_a_dead_letter_with_its_reason_and_the_next_event_is_handled(
     world: World,
 ) -> None:
