@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from kafka.admin import (
     ACL,
@@ -21,11 +22,14 @@ from pydantic import SecretStr
 
 from roost.adapters.kafka import ensure_acls, open_admin, principal
 from roost.adapters.kafka.admin import admin_client
+from roost.contracts.errors import BrokerRefused, BrokerUnavailable
 from roost.contracts.event_rights import Account
 from roost.embedded.apache_kafka import Brokers, Layout
 from roost.ports.event_bus import topics
 from roost.settings import KafkaSettings
 from tests.integration.gateway.authorities import Authority
+
+T = TypeVar("T")
 
 #: Somebody who logs in and has no rights.
 STRANGER: Final = "roost-stranger"
@@ -101,8 +105,8 @@ class Secured:
         # What an administrator does once, with kafka-acls.
         for operation in (ACLOperation.DESCRIBE, ACLOperation.ALTER):
             found.give(principal(setup, Account.SETUP), operation, ResourceType.CLUSTER, "kafka-cluster")
-        ensure_acls(setup)
-        open_admin(setup).ensure(topics(partitions=setup.partitions, replication=1))
+        patiently(lambda: ensure_acls(setup))
+        patiently(lambda: open_admin(setup).ensure(topics(partitions=setup.partitions, replication=1)))
         return found
 
     def settings(self, who: Account | str, **changes: object) -> KafkaSettings:
@@ -141,17 +145,35 @@ class Secured:
 
     def give(self, who: str, operation: ACLOperation, kind: ResourceType, name: str) -> None:
         """One right, given by the super user, as `kafka-acls` does."""
-        with admin_client(self.admin) as client:
-            made = client.create_acls([ACL(who, "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))])
-        assert not made["failed"], made
+        acl = ACL(who, "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name))
+        assert not self._as_admin(lambda client: client.create_acls([acl]))["failed"]
 
     def take(self, who: str, operation: ACLOperation, kind: ResourceType, name: str) -> None:
         """Take that right away again."""
-        literal = ResourcePattern(kind, name)
-        pattern = ResourcePatternFilter(kind, name, literal.pattern_type)
-        with admin_client(self.admin) as client:
-            [(_, taken, _)] = client.delete_acls([ACLFilter(who, "*", operation, ACLPermissionType.ALLOW, pattern)])
-        assert taken
+        pattern = ResourcePatternFilter(kind, name, ResourcePattern(kind, name).pattern_type)
+        acl = ACLFilter(who, "*", operation, ACLPermissionType.ALLOW, pattern)
+        self._as_admin(lambda client: client.delete_acls([acl]))
+
+    def _as_admin(self, does: Callable[[Any], Any]) -> Any:
+        def attempt() -> Any:
+            with admin_client(self.admin) as client:
+                return does(client)
+
+        return patiently(attempt)
+
+
+def patiently(attempt: Callable[[], T], seconds: float = 120) -> T:
+    """The attempt's result, or its refusal. A busy machine may let a connection wait in vain: then it is tried again."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return attempt()
+        except BrokerRefused:
+            raise
+        except BrokerUnavailable:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
 
 
 def environment(kafka: KafkaSettings, **more: str) -> dict[str, str]:

@@ -19,9 +19,9 @@ from roost.contracts.events import Topic
 from roost.settings import DatabaseSettings, KafkaSettings
 from tests.integration.gateway.authorities import Authority
 from tests.kafka.processes import Processes, eventually
-from tests.kafka.secured import STRANGER, Secured
+from tests.kafka.secured import STRANGER, Secured, patiently
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 #: Wrong settings by name: what is changed, what is said, and where the remedy points.
 WRONG: dict[str, tuple[Callable[[Secured, Path], dict[str, object]], str, str]] = {
@@ -104,7 +104,7 @@ def test_every_way_to_be_refused_is_named_with_its_remedy_by_every_client(
         lambda: list(open_reader(settings).read(Topic.DEPLOY_EVENTS)),
     ):
         with pytest.raises(BrokerRefused) as refused:
-            attempt()
+            patiently(attempt)
         assert said in refused.value.said
         assert remedy in refused.value.remedy
         assert "password-of" not in str(refused.value)

@@ -18,9 +18,9 @@ from roost.contracts.cloudevents import Message
 from roost.contracts.errors import BrokerRefused
 from roost.contracts.event_rights import DUTIES, Account, Group
 from roost.contracts.events import Topic
-from tests.kafka.secured import STRANGER, Secured
+from tests.kafka.secured import STRANGER, Secured, patiently
 
-pytestmark = pytest.mark.kafka
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 T = TypeVar("T")
 EVERYBODY = pytest.mark.parametrize("account", list(Account))
@@ -33,7 +33,7 @@ def allowed(things: Iterable[T], attempt: Callable[[T], object]) -> set[T]:
 
 def may(attempt: Callable[[], object]) -> bool:
     try:
-        attempt()
+        patiently(attempt)
     except BrokerRefused as error:
         refused = error
     else:
@@ -138,9 +138,9 @@ def test_only_the_set_up_changes_topics_and_only_roosts(secured: Secured, accoun
 def test_only_the_set_up_sees_and_gives_rights(secured: Secured, account: Account) -> None:
     assert may(lambda: ensure_acls(secured.settings(account), dry_run=True)) == (account is Account.SETUP)
     right = (f"User:{STRANGER}", ACLOperation.WRITE, ResourceType.TOPIC, Topic.DEPLOY_COMMANDS.value)
-    report = ensure_acls(secured.settings(Account.SETUP))
+    report = patiently(lambda: ensure_acls(secured.settings(Account.SETUP)))
     assert (report.created, report.surplus, report.others) == ((), (), ())
     secured.give(*right)
-    report = ensure_acls(secured.settings(Account.SETUP))
+    report = patiently(lambda: ensure_acls(secured.settings(Account.SETUP)))
     assert [str(one) for one in report.others] == [f"User:{STRANGER} may write topic deploy.commands"]
     secured.take(*right)
