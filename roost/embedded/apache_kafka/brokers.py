@@ -15,6 +15,17 @@ from roost.embedded.apache_kafka.program import Program
 
 _CONTROLLER: Final = "CONTROLLER"
 
+_PATIENCE: Final = {
+    # After a kill -9 the same broker is let in again only once its earlier life has timed out: not in 9 s.
+    "broker.heartbeat.interval.ms": "500",
+    "broker.session.timeout.ms": "5000",
+    # One machine may be busy with much else: a broker must not end since it was not counted in within a minute, nor the
+    # controllers vote anew at each pause of two seconds (both seen).
+    "initial.broker.registration.timeout.ms": "300000",
+    "controller.quorum.fetch.timeout.ms": "5000",
+    "controller.quorum.request.timeout.ms": "5000",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -126,10 +137,7 @@ def properties(number: int, addresses: Mapping[str, str], voters: str, layout: L
         "listener.security.protocol.map": ",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
         "auto.create.topics.enable": "false",
         "group.initial.rebalance.delay.ms": "0",
-        # After a kill -9 the same broker is let in again only once its earlier life has timed out: not in 9 s.
-        "broker.heartbeat.interval.ms": "500",
-        "broker.session.timeout.ms": "3000",
-    }
+    } | _PATIENCE
     for prefix in ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic"):
         found |= {f"{prefix}.replication.factor": str(copies), f"{prefix}.num.partitions": "3"}
     for prefix in ("transaction.state.log", "share.coordinator.state.topic"):
