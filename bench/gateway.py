@@ -43,6 +43,8 @@ from tests.integration.gateway.stand_in import stand_in
 PREDICT: Final = "/tensorflow.serving.PredictionService/Predict"
 PATH: Final = "/v1/models/ua.default:predict"
 IN_FLIGHT: Final = 32
+#: As a node starts its gateway: logs are written once a second.
+FLUSH_MS: Final = 1000
 _WARM_UP: Final = 50
 _COLUMNS: Final = (
     "API",
@@ -180,7 +182,7 @@ def _ways(place: Place, stack: ExitStack) -> list[Way]:
 
     def way(name: str, settings: GatewaySettings, text: Callable[[GatewayConfig], str], token: str | None) -> Way:
         config = place.configured(name, settings)
-        process = stack.enter_context(started(config, text(config))).process
+        process = stack.enter_context(started(config, text(config), flush_ms=FLUSH_MS)).process
         return replace(_opened(name, config.rest, config.grpc, token), pid=process.pid)
 
     return [
@@ -221,6 +223,8 @@ def _upstream(directory: Path) -> Iterator[tuple[Path, str]]:
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(directory, theirs), daemon=True)
     process.start()
+    # Only the child holds its end now, so that a child which dies ends the wait, too.
+    theirs.close()
     socket, rest = ours.recv()
     try:
         yield socket, rest

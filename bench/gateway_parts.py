@@ -75,7 +75,7 @@ def _steps(place: Place) -> Iterator[Any]:
 @contextmanager
 def _started(place: Place, name: str, text: Callable[[Any], str]) -> Iterator[_Step]:
     config = place.configured(f"part {name}".replace(":", "").replace(",", ""), place.settings)
-    with started(config, text(config)) as running:
+    with started(config, text(config), flush_ms=gateway.FLUSH_MS) as running:
         yield _Step(name=name, channel=running.channel, pid=running.process.pid)
 
 

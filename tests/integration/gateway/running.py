@@ -58,8 +58,8 @@ def running(config: GatewayConfig) -> Iterator[Running]:
 
 
 @contextmanager
-def started(config: GatewayConfig, rendered: str) -> Iterator[Running]:
-    """The same with a configuration text that a test has changed."""
+def started(config: GatewayConfig, rendered: str, *, flush_ms: int = 20) -> Iterator[Running]:
+    """The same with a configuration text that a test has changed; `flush_ms`: how long a line of a log may wait."""
     file = config.work_dir / "envoy.json"
     file.write_text(rendered)
     for secret, content in secret_files(config.settings, config.work_dir).items():
@@ -68,7 +68,7 @@ def started(config: GatewayConfig, rendered: str) -> Iterator[Running]:
     admin = GatewayAdmin(config.admin_socket)
     with (
         log.open("wb") as output,
-        subprocess.Popen(_hasty(file), stdout=output, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(_command(file, flush_ms), stdout=output, stderr=subprocess.STDOUT) as process,
         httpx.Client(base_url=f"http://{config.rest}", timeout=20) as client,
         grpc.insecure_channel(config.grpc) as channel,
     ):
@@ -80,10 +80,10 @@ def started(config: GatewayConfig, rendered: str) -> Iterator[Running]:
             process.wait(10)
 
 
-def _hasty(file: Path) -> list[str]:
-    """The command line, but with logs that are written at once: nobody waits a second for a line."""
+def _command(file: Path, flush_ms: int) -> list[str]:
+    """A node's command line, but with logs that are written at once: no test waits a second for a line."""
     arguments = binary.command(binary.find_envoy("auto"), file)
-    arguments[arguments.index("--file-flush-interval-msec") + 1] = "20"
+    arguments[arguments.index("--file-flush-interval-msec") + 1] = str(flush_ms)
     return arguments
 
 
