@@ -90,6 +90,8 @@ def _broker(blueprint: Blueprint) -> Part:
         command=(_PYTHON, "-m", "roost.embedded.apache_kafka", str(marker), directory, str(controller)),
         address=f"{embedded.address} (Apache Kafka)",
         ports={**embedded.ports, "broker-controller": controller},
+        # A dozen seconds on a machine that is free; several minutes were seen on one that was not.
+        ready_seconds=400,
         # It closes its log cleanly, so that the next start need not look through it.
         stop_seconds=30,
         remedy=f"mend what it says, or run the embedded broker: roost up. Its log is kept in {directory}",

@@ -18,7 +18,7 @@ from roost.telemetry import logs
 
 log = logging.getLogger("roost.embedded.apache_kafka")
 
-_LISTEN_SECONDS = 120
+_LISTEN_SECONDS = 360
 #: How Java ends when it was asked to by SIGTERM.
 _TERMINATED = 143
 
