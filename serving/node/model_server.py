@@ -26,7 +26,7 @@ _CONNECT_SECONDS: Final = 0.05
 _ANSWER_SECONDS: Final = 10.0
 #: How long one look may wait for the REST API of a server that is starting, and of one that runs. Seconds.
 _REST_LOOK_SECONDS: Final = 0.5
-_REST_SECONDS: Final = 5.0
+_REST_SECONDS: Final = _ANSWER_SECONDS
 _MONITORING: Final = f'prometheus_config {{ enable: true path: "{METRICS_PATH}" }}\n'.encode()
 
 
@@ -186,7 +186,8 @@ class TfModelServer:
         try:
             self._rest.check(deadline=_REST_LOOK_SECONDS)
         except ModelServerUnavailable as error:
-            self._hindrance = str(error)
+            # One that takes its time, on a busy machine, is starting; nobody at its port, or somebody else, is not.
+            self._hindrance = None if isinstance(error.__cause__, TimeoutError) else str(error)
             return False
         self._hindrance = None
         return True
