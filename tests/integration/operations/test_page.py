@@ -23,7 +23,7 @@ from roost.settings import DatabaseSettings, KafkaSettings
 from tests.documented import commands
 from tests.parts import gcs_server
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 PAGE: Final = Path("docs/operations.md")
 #: Beginnings of commands that are run by another suite, and which.
