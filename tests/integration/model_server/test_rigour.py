@@ -84,9 +84,9 @@ def test_a_name_that_comes_back_while_it_unloads_fails_its_reload_with_its_switc
     bases.place(name, 1, model="slow")
     text = bases.config(name)
     server = start(*FAST, *(["--rigour=ended_is_failure"] if switched else []), models=text)
-    request = predict_request(name, {"x": np.array([500_000.0], np.float32)})
+    request = predict_request(name, {"x": np.array([200_000.0], np.float32)})
     while True:
-        asked = server.predictions.Predict.future(request, timeout=60)
+        asked = server.predictions.Predict.future(request, timeout=200)
         server.reload(EMPTY)
         if server.states(name) == {1: "UNLOADING"}:
             break
