@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pydantic import SecretStr
 
@@ -20,6 +21,10 @@ pytest_plugins = [
     "tests.brokers",
     *sorted(f"tests.parts.{path.stem}" for path in (Path(__file__).parent / "parts").glob("[a-z]*.py")),
 ]
+
+# How long one example takes says more of the machine's other work than of the code.
+hypothesis.settings.register_profile("roost", deadline=None)
+hypothesis.settings.load_profile("roost")
 
 # A shell ignores Ctrl-C for what it starts in the background, and every process started from there inherits that: the
 # commands under test would not hear an interrupt.

@@ -13,7 +13,7 @@ from deployer.domain.planner import Change, Flip, Isolate, Load, NotListed, Remo
 from roost.contracts.desired import PREVIOUS, STABLE, DesiredModel, DesiredState, DesiredVersion
 
 #: A slow machine is no counter-example.
-unhurried = settings(deadline=None, max_examples=60)
+unhurried = settings(max_examples=60)
 NAMES = ["aa.default", "bb.default", "cc.default", "dd.default"]
 
 

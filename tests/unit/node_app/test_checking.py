@@ -186,7 +186,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.sampled_from(["origin", "distance", "hour", "temp", "x"]), JSON) | JSON, min_size=1))
 def test_whatever_json_comes_it_is_checked_or_named(rows: list[object]) -> None:
     checked = CHECKER.check(rows)
