@@ -31,6 +31,12 @@ def refusal(error: Exception, settings: KafkaSettings) -> BrokerRefused | None:
     return BrokerRefused(*found) if found else None
 
 
+def unreadable(settings: KafkaSettings) -> BrokerRefused | None:
+    """A TLS file of ours that is not there or not ours to read, found before anybody connects."""
+    found = _files(FileNotFoundError(), settings) if settings.security_protocol.endswith("SSL") else None
+    return BrokerRefused(*found) if found else None
+
+
 def silent_end(settings: KafkaSettings) -> BrokerRefused:
     """The broker took the connection, and ended it before it was of any use, without a reason that came through.
 

@@ -12,7 +12,7 @@ from kafka.net.manager import KafkaConnectionManager
 from kafka.net.selector import NetworkSelector
 
 from roost.adapters.kafka.connection import client_options, translated
-from roost.adapters.kafka.refusals import refusal, silent_end
+from roost.adapters.kafka.refusals import refusal, silent_end, unreadable
 from roost.contracts.errors import BrokerRefused, RoostError
 from roost.settings import KafkaSettings
 
@@ -45,7 +45,14 @@ class Witness:
         self.refused: BrokerRefused | None = None
 
     def made(self, client: Callable[..., Any], **options: object) -> Any:
-        """The client, with our settings and these options. Raises `SettingsInvalid` and the client's own errors."""
+        """The client, with our settings and these options.
+
+        Raises `SettingsInvalid`, `BrokerRefused` where a TLS file cannot be read, and the client's own errors.
+        """
+        # The client would connect first, and leave that socket to the garbage collector, at each of its attempts.
+        refused = unreadable(self._settings)
+        if refused is not None:
+            raise refused
         try:
             return client(**client_options(self._settings) | {"kafka_client": self._network} | options)
         except BaseException:
