@@ -102,7 +102,8 @@ def _postgres(data: Path) -> tuple[str, ...]:
         "unix_socket_directories": str(data),
     }
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    return (*become, str(binaries / "postgres"), "-D", str(data), *options)
+    # Whoever changes its user is no longer killed with its parent: the first process stays root, and takes it along.
+    return ("sh", "-c", '"$@" & wait', "sh", *become, str(binaries / "postgres"), "-D", str(data), *options)
 
 
 def _make_databases() -> None:
