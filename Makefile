@@ -33,7 +33,7 @@ unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup up down status demo manifests bench test coverage floor test-unit test-contract test-integration test-e2e \
-        test-kafka test-cluster test-images lint format lock clean distclean
+        test-long test-kafka test-cluster test-images lint format lock clean distclean
 
 say = @printf '\n== %s\n'
 
@@ -100,7 +100,7 @@ test: $(READY) ## all tiers that need nothing but this machine (about 15 minutes
 # Not in `make test`: most of what later tiers run is processes of their own, which it does not see, and it costs time.
 coverage: $(READY) ## branches of everything that the tests reach in their own process (20 minutes)
 	@rm -f .coverage
-	@$(MAKE) --no-print-directory test-unit test-contract test-integration test-e2e COVERAGE='--cov --cov-append --cov-report='
+	@$(MAKE) --no-print-directory test-unit test-contract test-integration test-long test-e2e COVERAGE='--cov --cov-append --cov-report='
 	$(say) 'Coverage of all tiers, branches counted'
 	@$(PY) -m coverage report --skip-covered --skip-empty
 
@@ -122,11 +122,16 @@ test-contract: $(READY) ## each port, on its fake and on the real part (one minu
 
 test-integration: $(READY) ## real parts: training, DAGs, nodes, gateway, deployer, console (about eight minutes)
 	$(say) 'Tests 3/4: integration (about eight minutes)'
-	$(call tier,tests/integration,$(PARALLEL) --durations=12)
+	$(call tier,tests/integration,$(PARALLEL) -m 'not long' --durations=12)
 
 test-e2e: $(READY) ## the whole stack: an event in, an answer out (about five minutes)
 	$(say) 'Tests 4/4: end to end (about five minutes)'
 	$(call tier,tests/e2e,--durations=12)
+
+# What `make test` leaves out to stay within a quarter of an hour.
+test-long: $(READY) ## real parts again: what is rare and takes over twenty seconds each (about three minutes)
+	$(say) 'Tests: what is rare and takes long (about three minutes)'
+	$(call tier,tests/integration,$(PARALLEL) -m long --durations=12)
 
 # What does not care which broker it runs on runs on the real one here (tests/brokers.py chooses it, and what shares brokers
 # stays together, the longest first), beside what is about it alone.

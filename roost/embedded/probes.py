@@ -51,6 +51,11 @@ def exists(marker: Path, meaning: str) -> Probe:
     return lambda: None if marker.exists() else meaning
 
 
+def both(first: Probe, second: Probe) -> Probe:
+    """Ready once both are; the first that is not says why."""
+    return lambda: first() or second()
+
+
 def database(url: str) -> Probe:
     """Ready once PostgreSQL answers a query."""
 

@@ -194,6 +194,9 @@ class KafkaSource:
                 heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
                 fetch_max_wait_ms=100,
             )
+            # Who leads the group shares out what it knows of: the partitions are asked for before it joins.
+            for topic in self._topics:
+                self._consumer.partitions_for_topic(topic)
             self._consumer.subscribe(self._topics, listener=self._membership)
         return self._consumer
 

@@ -75,7 +75,8 @@ class Node:
         self.write()
         if (self.data / "meta.properties").is_file():
             return
-        command = ["format", "--cluster-id", cluster_id, "--config", _PROPERTIES, *arguments]
+        # One word: an id may begin with a dash.
+        command = ["format", f"--cluster-id={cluster_id}", "--config", _PROPERTIES, *arguments]
         done = subprocess.run(
             self.program.command("kafka.tools.StorageTool", *command),
             cwd=self.directory,

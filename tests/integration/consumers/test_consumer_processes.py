@@ -207,6 +207,7 @@ def test_poison_is_listed_shown_and_replayed_once_it_can_be_handled(world: World
     eventually(lambda: len(list(open_reader(world.broker.settings).read(Topic.DEAD_LETTERS))) == 3)
 
 
+@pytest.mark.long
 def test_kill_nine_between_row_and_commit_changes_nothing(world: World) -> None:
     """The consumer dies again and again while events come, each of them twice."""
     for round_ in range(3):
@@ -224,6 +225,7 @@ def test_kill_nine_between_row_and_commit_changes_nothing(world: World) -> None:
 
 
 @pytest.mark.forgetful_bus
+@pytest.mark.long
 def test_a_broker_that_comes_back_empty_is_consumed_from_again(world: World) -> None:
     consumer = world.consume("signups")
     for number in range(30):

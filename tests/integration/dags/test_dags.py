@@ -89,6 +89,7 @@ def test_a_customer_without_data_fails_at_once_and_is_not_retried(in_airflow: In
     assert ended["tasks"] == {"prepare": "success", "train_and_stage": "failed", "publish": "upstream_failed"}
 
 
+@pytest.mark.long
 def test_who_is_due_gets_a_run_each_named_by_customer_and_wave(in_airflow: InAirflow, store: ObjectStore) -> None:
     now = datetime.now(UTC)
     for customer, days in (("ua", 40), ("dl", 50), ("b6", 1)):

