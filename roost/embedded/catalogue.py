@@ -77,9 +77,7 @@ def _broker(blueprint: Blueprint) -> Part:
         name="broker",
         command=(_PYTHON, "-m", "roost.embedded.broker", str(marker)),
         # The marker of a broker that was killed stands until the next one runs, but nobody listens until then.
-        probe=probes.both(
-            probes.listens(addresses.at("broker")), probes.exists(marker, "its topics are not made yet")
-        ),
+        probe=probes.both(probes.listens(addresses.at("broker")), probes.exists(marker, "its topics are not made yet")),
         address=addresses.at("broker"),
         ports={"broker": addresses.ports["broker"]},
         stop_group=False,
