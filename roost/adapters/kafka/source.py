@@ -194,10 +194,11 @@ class KafkaSource:
                 heartbeat_interval_ms=self._settings.heartbeat_interval_ms,
                 fetch_max_wait_ms=100,
             )
-            # Who leads the group shares out what it knows of: the partitions are asked for before it joins.
+            self._consumer.subscribe(self._topics, listener=self._membership)
+            # Once subscribed, and before it joins: a member that hears of partitions after it joined joins again, and
+            # where a poll ends in the midst of that, the client (3.0.12) never takes up what it was given.
             for topic in self._topics:
                 self._consumer.partitions_for_topic(topic)
-            self._consumer.subscribe(self._topics, listener=self._membership)
         return self._consumer
 
     def _discard(self) -> None:
