@@ -138,12 +138,12 @@ test-long: $(READY) ## real parts again: what is rare and takes over twenty seco
 KAFKA_SUITES := --bus=apache tests/e2e tests/kafka tests/contract/test_event_bus.py tests/integration/consumers
 KAFKA_PARALLEL := -n $(if $(filter 0,$(WORKERS)),0,2) --no-loadscope-reorder
 
-test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17, and Maven once (about six minutes)
-	$(say) 'Tests: Apache Kafka, one broker and three, with and without security (about six minutes)'
+test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17, and Maven once (about nine minutes)
+	$(say) 'Tests: Apache Kafka, one broker and three, with and without security (about nine minutes)'
 	$(call tier,$(KAFKA_SUITES),$(KAFKA_PARALLEL) --durations=12)
 
-test-cluster: $(READY) ## tier 2: on a Kubernetes control plane; needs Go
-	$(say) 'Tests: Kubernetes control plane (nine minutes to build it, once)'
+test-cluster: $(READY) ## tier 2: on a Kubernetes control plane; needs Go and root (nine minutes, and nine once to build it)
+	$(say) 'Tests: Kubernetes control plane (nine minutes; nine more to build it, once)'
 	$(call tier,tests/cluster,--durations=6)
 
 test-images: $(READY) ## each image's own steps in fresh environments, its entry point, its size (five minutes, gigabytes)
