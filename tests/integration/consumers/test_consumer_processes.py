@@ -331,6 +331,7 @@ def test_who_left_is_not_trained(world: World) -> None:
     assert (result.returncode, "`roost signup acme` first" in result.stderr) == (1, True)
 
 
+@pytest.mark.long
 def test_without_a_broker_commands_say_so_in_one_line(world: World) -> None:
     world.broker.kill()
     for arguments in (["signup", "acme"], ["topics", "ensure"], ["dead-letters", "list"]):

@@ -77,6 +77,7 @@ def test_training_stages_publishes_and_links_to_its_rollout(
     assert event.data.artifact_digest == told["digest"]
 
 
+@pytest.mark.long
 def test_a_customer_without_data_fails_at_once_and_is_not_retried(in_airflow: InAirflow) -> None:
     ended = in_airflow("seen", "train_customer_model", json.dumps({"customer_id": "zz"}))
     assert (ended["state"], ended["seen"]) == ("failed", "failed")
@@ -117,6 +118,7 @@ def test_a_customer_that_left_is_deleted_once_nothing_serves_them(in_airflow: In
     assert list(store.list("models/vx/")) == []
 
 
+@pytest.mark.long
 def test_a_customer_that_came_back_keeps_what_was_trained_since(in_airflow: InAirflow, store: ObjectStore) -> None:
     deploy(store, "hx", 1, trained_at=datetime.now(UTC) - timedelta(days=1))
     deploy(store, "hx", 2, trained_at=datetime.now(UTC) + timedelta(hours=1))

@@ -68,6 +68,7 @@ class Story:
             before = line.at
 
 
+@pytest.mark.long
 def test_models_go_live_on_real_nodes_and_back_whatever_is_killed(fleet: Fleet, tmp_path: Path) -> None:
     models = tmp_path / "models"
     models.mkdir()
