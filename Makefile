@@ -138,8 +138,8 @@ test-long: $(READY) ## real parts again: what is rare and takes over twenty seco
 KAFKA_SUITES := --bus=apache tests/e2e tests/kafka tests/contract/test_event_bus.py tests/integration/consumers
 KAFKA_PARALLEL := -n $(if $(filter 0,$(WORKERS)),0,2) --no-loadscope-reorder
 
-test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17, and Maven once (about nine minutes)
-	$(say) 'Tests: Apache Kafka, one broker and three, with and without security (about nine minutes)'
+test-kafka: $(READY) ## tier 2: on Apache Kafka; needs Java 17, and Maven once (about seven minutes)
+	$(say) 'Tests: Apache Kafka, one broker and three, with and without security (about seven minutes)'
 	$(call tier,$(KAFKA_SUITES),$(KAFKA_PARALLEL) --durations=12)
 
 test-cluster: $(READY) ## tier 2: on a Kubernetes control plane; needs Go and root (nine minutes, and nine once to build it)
