@@ -51,6 +51,8 @@ def test_what_a_model_took_and_what_it_left_behind_is_measured_and_decides_a_res
     if not allocator:
         assert reason is None, state
         return
+    if state.leaked_bytes < BALLAST_BYTES / 2:
+        pytest.skip("the allocator gave the memory back all the same, as it may: there is no debt to decide on")
     assert reason is not None, state
     assert "no reload gives them back" in reason
     node.control.restart(node.address, deadline=30)
