@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-_DAY: Final = timedelta(days=1)
+from tests.integration.gateway.authorities import template
+
 _NAMES: Final = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")
 
 
@@ -20,7 +20,7 @@ def write(directory: Path, addresses: tuple[str, ...]) -> None:
     authority = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "roost-test-authority")])
     root = (
-        _certificate(issuer, issuer, authority.public_key())
+        template(issuer, issuer, authority.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(authority, hashes.SHA256())
     )
@@ -29,7 +29,7 @@ def write(directory: Path, addresses: tuple[str, ...]) -> None:
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in _NAMES]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
     certificate = (
-        _certificate(subject, issuer, server.public_key())
+        template(subject, issuer, server.public_key())
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(authority, hashes.SHA256())
     )
@@ -37,19 +37,6 @@ def write(directory: Path, addresses: tuple[str, ...]) -> None:
     (directory / "apiserver.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     _write_key(directory / "apiserver.key", server)
     _write_key(directory / "accounts.key", rsa.generate_private_key(public_exponent=65537, key_size=2048))
-
-
-def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _DAY)
-        .not_valid_after(now + _DAY)
-    )
 
 
 def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> None:
