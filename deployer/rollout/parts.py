@@ -55,7 +55,7 @@ class PolicyNow(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """The deployer's dependencies, wired once in `deployer.main`."""
+    """The deployer's dependencies, wired once in `deployer.wiring`."""
 
     ledger: Ledger
     store: ObjectStore

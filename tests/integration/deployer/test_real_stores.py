@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.main import Deployer, Serving
+from deployer.loops import Deployer, Serving
 from deployer.rollout.retention import Retention
 from roost.adapters.gcs import open_store
 from roost.adapters.in_memory.clock import ManualClock

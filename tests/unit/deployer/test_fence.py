@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from deployer.main import Deployer, Serving
+from deployer.loops import Deployer, Serving
 from deployer.promotion.fence import NOTED, Fence, LedgerBehind
 from roost.adapters.in_memory.event_bus import InMemoryBus
 from roost.adapters.in_memory.ledger import InMemoryLedger

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deployer.main import Deployer, Serving
+from deployer.loops import Deployer, Serving
 from deployer.rollout.parts import Parts
 from deployer.rollout.policy_watch import PolicyWatch
 from roost.adapters.in_memory.event_bus import InMemoryBus
