@@ -1,5 +1,6 @@
 """Settings come from the environment, then a file, then defaults; a fault is named."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from roost.contracts.errors import SettingsInvalid
 
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch):
-    for name in list(settings.os.environ):
+    for name in list(os.environ):
         if name.startswith("ROOST_"):
             monkeypatch.delenv(name)
     settings.load.cache_clear()
