@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
 from roost.settings import GatewaySettings
 
@@ -29,19 +30,34 @@ def check_tls(settings: GatewaySettings) -> None:
     if authorities and not certificate:
         raise SettingsInvalid("gateway tls_client_ca_file is set without tls_cert_file and tls_key_file: TLS is off")
     if certificate and key:
-        first, *_ = _read("tls_cert_file", certificate, x509.load_pem_x509_certificates, "PEM certificates")
-        private = _read("tls_key_file", key, _private_key, "an unencrypted PEM private key")
-        if _raw(first.public_key()) != _raw(private):
-            raise SettingsInvalid(f"gateway tls_key_file {key} does not belong to the certificate in {certificate}")
+        _check_pair("gateway tls_cert_file", certificate, "gateway tls_key_file", key)
     if authorities:
-        _read("tls_client_ca_file", authorities, x509.load_pem_x509_certificates, "PEM certificates")
+        _read("gateway tls_client_ca_file", authorities, x509.load_pem_x509_certificates, "PEM certificates")
+
+
+def check_client(tls: ClientTls) -> None:
+    """The same for asking gateways by TLS.
+
+    Raises:
+        SettingsInvalid: naming the file and what is wrong with it.
+    """
+    _read("serving predict_ca_file", tls.ca_file, x509.load_pem_x509_certificates, "PEM certificates")
+    if tls.cert_file and tls.key_file:
+        _check_pair("serving predict_cert_file", tls.cert_file, "serving predict_key_file", tls.key_file)
+
+
+def _check_pair(certificate_setting: str, certificate: Path, key_setting: str, key: Path) -> None:
+    first, *_ = _read(certificate_setting, certificate, x509.load_pem_x509_certificates, "PEM certificates")
+    private = _read(key_setting, key, _private_key, "an unencrypted PEM private key")
+    if _raw(first.public_key()) != _raw(private):
+        raise SettingsInvalid(f"{key_setting} {key} does not belong to the certificate in {certificate}")
 
 
 def _read(setting: str, file: Path, load: Callable[[bytes], _Content], what: str) -> _Content:
     try:
         return load(file.read_bytes())
     except (OSError, ValueError, TypeError) as error:
-        raise SettingsInvalid(f"gateway {setting} {file} does not hold {what}: {error}") from error
+        raise SettingsInvalid(f"{setting} {file} does not hold {what}: {error}") from error
 
 
 def _private_key(content: bytes) -> PublicKeyTypes:

@@ -41,7 +41,8 @@ def mirrors(config: GatewayConfig, table: RoutingTable) -> list[Message]:
     addresses |= {mirror.grpc: _GRPC for mirror in table.mirrors.values()}
     found = []
     for address in sorted(addresses):
-        secured = to_gateways(config.tls, [Address.parse(address, "mirror").host]) if config.tls else {}
+        host = Address.parse(address, "mirror").host
+        secured = to_gateways(config.tls, [host], config.work_dir) if config.tls else {}
         found.append({**_mirror(address, addresses[address]), **secured})
     return found
 

@@ -13,7 +13,7 @@ from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
 from roost.contracts.ids import InvalidId, check_id
 from roost.settings import GatewaySettings, TokenIssuer
-from serving.gateway.certificates import check_tls
+from serving.gateway.certificates import check_client, check_tls
 
 #: Linux keeps the path of a Unix socket in 108 bytes, the last of which is zero.
 _SOCKET_PATH_BYTES = 107
@@ -85,6 +85,8 @@ class GatewayConfig:
                     f"the socket path {socket} is longer than {_SOCKET_PATH_BYTES} bytes: use a shorter state_dir"
                 )
         check_settings(self.settings)
+        if self.tls:
+            check_client(self.tls)
 
     @property
     def asks_for_tokens(self) -> bool:

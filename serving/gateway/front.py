@@ -22,7 +22,7 @@ from roost.contracts.placement import Placement
 from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings
 from serving.gateway import filters, limits
-from serving.gateway.certificates import check_tls
+from serving.gateway.certificates import check_client, check_tls
 from serving.gateway.config import Address
 from serving.gateway.configuration import Configuration
 from serving.gateway.messages import Message, socket_address, typed
@@ -76,6 +76,8 @@ class FrontConfig:
         check_tls(self.settings)
         if self.settings.tls_cert_file and not self.tls:
             raise SettingsInvalid("the front asks gateways that speak TLS: set ROOST_SERVING__PREDICT_CA_FILE")
+        if self.tls:
+            check_client(self.tls)
 
 
 def front(config: FrontConfig) -> Configuration:
@@ -86,7 +88,7 @@ def front(config: FrontConfig) -> Configuration:
         listeners=[_listener(config, door) for door in _DOORS],
         changing=[cluster for door in _DOORS for cluster in _clusters(config, door)],
         more={"overload_manager": limits.overload_manager(config.settings), "layered_runtime": limits.runtime()},
-        beside=secret_files(config.settings, config.admin_socket.parent),
+        beside=secret_files(config.settings, config.admin_socket.parent, config.tls),
     )
 
 
@@ -172,7 +174,7 @@ def _secured(config: FrontConfig, cluster: Message, door: str) -> Message:
     addresses = [node.rest if door == "rest" else node.grpc for node in config.nodes]
     health: Message = {**_HEALTH, "http_health_check": {"path": "/readyz"}}
     hosts = [Address.parse(each, door).host for each in addresses]
-    return {**cluster, **to_gateways(config.tls, hosts), **plainly_checked(health)}
+    return {**cluster, **to_gateways(config.tls, hosts, config.admin_socket.parent), **plainly_checked(health)}
 
 
 def _cluster_name(door: str, pool: str) -> str:

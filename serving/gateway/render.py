@@ -27,7 +27,7 @@ def configuration(config: GatewayConfig, table: RoutingTable | None = None) -> C
             # How old the latencies are that a node paces its loads by; Envoy's own default is five seconds.
             "stats_flush_interval": "1s",
         },
-        beside=secret_files(config.settings, config.work_dir),
+        beside=secret_files(config.settings, config.work_dir, config.tls),
     )
 
 

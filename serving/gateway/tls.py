@@ -1,4 +1,4 @@
-"""TLS of both doors, from files that may be replaced while connections are open.
+"""TLS of both doors, and towards gateways behind this one, from files that may be replaced while connections are open.
 
 Envoy reads certificates anew only if they come as secrets from outside its own configuration. So each stands in a small
 file beside it, which names the certificate's files and the directory to watch.
@@ -40,37 +40,38 @@ def transport_socket(settings: GatewaySettings, directory: Path, door: str) -> M
     }
 
 
-def secret_files(settings: GatewaySettings, directory: Path) -> dict[Path, str]:
-    """The files that must stand beside the configuration when Envoy reads it, with their content."""
-    found: dict[Path, str] = {}
+def secret_files(settings: GatewaySettings, directory: Path, client: ClientTls | None = None) -> dict[Path, str]:
+    """The files that must stand beside the configuration when Envoy reads it, with their content.
+
+    `client` is how gateways behind this one are asked.
+    """
+    secrets: dict[str, Message] = {}
     if settings.tls_cert_file and settings.tls_key_file:
-        pair = {
-            "certificate_chain": {"filename": str(settings.tls_cert_file.absolute())},
-            "private_key": {"filename": str(settings.tls_key_file.absolute())},
-            "watched_directory": {"path": str(settings.tls_cert_file.absolute().parent)},
-        }
-        found[_file(directory, "certificate")] = _document("certificate", {"tls_certificate": pair})
+        secrets["certificate"] = _pair(settings.tls_cert_file, settings.tls_key_file)
     if settings.tls_client_ca_file:
-        trust = {
-            "trusted_ca": {"filename": str(settings.tls_client_ca_file.absolute())},
-            "watched_directory": {"path": str(settings.tls_client_ca_file.absolute().parent)},
-        }
-        found[_file(directory, "clients")] = _document("clients", {"validation_context": trust})
-    return found
+        secrets["clients"] = _trust(settings.tls_client_ca_file)
+    if client:
+        secrets["gateways"] = _trust(client.ca_file)
+        if client.cert_file and client.key_file:
+            secrets["own"] = _pair(client.cert_file, client.key_file)
+    return {_file(directory, name): _document(name, content) for name, content in secrets.items()}
 
 
-def to_gateways(tls: ClientTls, hosts: Sequence[str]) -> Message:
-    """Fields of a cluster of gateways that speak TLS, at these addresses."""
+def to_gateways(tls: ClientTls, hosts: Sequence[str], directory: Path) -> Message:
+    """Fields of a cluster of gateways that speak TLS, at these addresses, with `secret_files` in `directory`."""
     names = (
         [{"san_type": "DNS", "matcher": {"exact": tls.name}}]
         if tls.name
         else [{"san_type": "IP_ADDRESS", "matcher": {"exact": host}} for host in sorted(set(hosts))]
     )
-    trust = {"trusted_ca": {"filename": str(tls.ca_file.absolute())}, "match_typed_subject_alt_names": names}
-    common: Message = {"validation_context": trust}
+    # Whom to trust is in a file that may be replaced; which of them is meant is of this cluster alone.
+    trust = {
+        "default_validation_context": {"match_typed_subject_alt_names": names},
+        "validation_context_sds_secret_config": _secret(directory, "gateways"),
+    }
+    common: Message = {"combined_validation_context": trust}
     if tls.cert_file and tls.key_file:
-        pair = {"certificate_chain": tls.cert_file, "private_key": tls.key_file}
-        common["tls_certificates"] = [{name: {"filename": str(file.absolute())} for name, file in pair.items()}]
+        common["tls_certificate_sds_secret_configs"] = [_secret(directory, "own")]
     content: Message = {"common_tls_context": common, **({"sni": tls.name} if tls.name else {})}
     secured = typed(f"{_TLS}.UpstreamTlsContext", content)
     return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": secured}}
@@ -83,6 +84,21 @@ def plainly_checked(health: Message) -> Message:
         "transport_socket_matches": [{"name": "health", "match": {"health": True}, "transport_socket": plain}],
         "health_checks": [{**health, "transport_socket_match_criteria": {"health": True}}],
     }
+
+
+def _pair(certificate: Path, key: Path) -> Message:
+    pair = {
+        "certificate_chain": {"filename": str(certificate.absolute())},
+        "private_key": {"filename": str(key.absolute())},
+        "watched_directory": {"path": str(certificate.absolute().parent)},
+    }
+    return {"tls_certificate": pair}
+
+
+def _trust(authorities: Path) -> Message:
+    file = authorities.absolute()
+    trust = {"trusted_ca": {"filename": str(file)}, "watched_directory": {"path": str(file.parent)}}
+    return {"validation_context": trust}
 
 
 def _secret(directory: Path, name: str) -> Message:

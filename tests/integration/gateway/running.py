@@ -62,7 +62,7 @@ def started(config: GatewayConfig, rendered: str, *, flush_ms: int = 20) -> Iter
     """The same with a configuration text that a test has changed; `flush_ms`: how long a line of a log may wait."""
     file = config.work_dir / "envoy.json"
     file.write_text(rendered)
-    for secret, content in secret_files(config.settings, config.work_dir).items():
+    for secret, content in secret_files(config.settings, config.work_dir, config.tls).items():
         secret.write_text(content)
     log = config.work_dir / "envoy.log"
     admin = GatewayAdmin(config.admin_socket)

@@ -1,40 +1,24 @@
-"""Who asks gateways that speak TLS: the deployer, and a front."""
+"""Who asks gateways that speak TLS: the deployer, and a node that copies requests."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
 from roost.adapters.grpc_tls import ClientTls
 from roost.adapters.tf_serving import TfServingPredictor
 from roost.contracts.errors import ModelServerUnavailable, Permanent, SettingsInvalid
-from roost.ports.clock import SystemClock
-from roost.ports.serving import NodeAddress
-from roost.settings import GatewaySettings, ServingSettings
-from serving.gateway import binary
-from serving.gateway.admin import GatewayAdmin
-from serving.gateway.front import FrontConfig, front
-from serving.gateway.live import LiveFiles
+from roost.settings import ServingSettings
 from serving.gateway.render import render
 from serving.gateway.table import Mirror, RoutingTable
 from tests.integration.gateway.asking import PATH, PREDICT
 from tests.integration.gateway.authorities import Authority
-from tests.integration.gateway.replica import Replica
-from tests.integration.gateway.running import configured, started
-from tests.integration.gateway.secured import (
-    REQUEST,
-    Secured,
-    asked_by_grpc,
-    asked_by_rest,
-    await_that,
-)
+from tests.integration.gateway.running import Running, configured, started
+from tests.integration.gateway.secured import REQUEST, Secured, await_that
 from tests.integration.gateway.stand_in import StandIn
-from tests.parts import free_port
 
 pytestmark = pytest.mark.integration
 
@@ -66,34 +50,6 @@ def test_the_deployers_client_follows_its_own_certificate_when_it_is_replaced(mu
         predictor.close()
 
 
-def test_a_front_speaks_tls_to_clients_and_to_the_gateways_behind_it(mutual: Secured, tmp_path: Path):
-    """Readiness is asked of the nodes' control ports, which speak plainly."""
-    files = {name: tmp_path / name for name in ("ca.pem", "front.pem", "front.key")}
-    files["ca.pem"].write_bytes(mutual.servers.certificate)
-    mutual.clients.pair("front").write(files["front.pem"], files["front.key"])
-    replica = Replica("node-1")
-    config = FrontConfig(
-        rest=f"127.0.0.1:{free_port()}",
-        grpc=f"127.0.0.1:{free_port()}",
-        nodes=[replace(replica.address, rest=mutual.gateway.config.rest, grpc=mutual.gateway.config.grpc)],
-        admin_socket=tmp_path / "admin.sock",
-        settings=GatewaySettings(tls_cert_file=mutual.certificate, tls_key_file=mutual.key),
-        tls=ClientTls(ca_file=files["ca.pem"], cert_file=files["front.pem"], key_file=files["front.key"]),
-    )
-    before = replace(mutual.gateway, config=replace(mutual.gateway.config, rest=config.rest, grpc=config.grpc))
-    seen_there = replace(mutual, gateway=before)
-    file = LiveFiles(tmp_path / "live", GatewayAdmin(config.admin_socket), SystemClock()).start(front(config))
-    binary.validate(file)
-    with subprocess.Popen(binary.command(binary.find_envoy("auto"), file), stderr=subprocess.DEVNULL) as process:
-        try:
-            await_that(lambda: _asked_or_none(seen_there, tmp_path) == 200)
-            assert asked_by_grpc(seen_there, None) == "OK"
-        finally:
-            process.terminate()
-            process.wait(10)
-            replica.close()
-
-
 def test_copies_reach_a_candidate_whose_gateway_speaks_tls(mutual: Secured, model_server: StandIn, tmp_path: Path):
     (tmp_path / "ca.pem").write_bytes(mutual.servers.certificate)
     mutual.clients.pair("node-1").write(tmp_path / "own.pem", tmp_path / "own.key")
@@ -107,29 +63,22 @@ def test_copies_reach_a_candidate_whose_gateway_speaks_tls(mutual: Secured, mode
         labels = 'envoy_response_code_class="2",envoy_http_conn_manager_prefix="(?:rest|grpc)"'
         return sum(map(int, re.findall(rf"downstream_rq_xx{{{labels}}} (\d+)", mutual.gateway.admin.stats())))
 
-    before = copied()
-    with started(config, render(config, table)) as it:
+    def asked(it: Running) -> int:
         assert it.client.post(PATH, json={}).status_code == 200
         assert it.call(PREDICT, REQUEST)
+        return 2
 
-        await_that(lambda: copied() == before + 2)
+    before = copied()
+    with started(config, render(config, table)) as it:
+        after = before + asked(it)
+        await_that(lambda: copied() == after)
 
-
-def test_a_front_that_trusts_nobody_behind_it_does_not_start(mutual: Secured, tmp_path: Path):
-    settings = GatewaySettings(tls_cert_file=mutual.certificate, tls_key_file=mutual.key)
-    node = NodeAddress(node="n", pool="p", control="127.0.0.1:1", rest="127.0.0.1:2", grpc="127.0.0.1:3")
-
-    with pytest.raises(SettingsInvalid, match="ROOST_SERVING__PREDICT_CA_FILE"):
-        FrontConfig(
-            rest="127.0.0.1:4", grpc="127.0.0.1:5", nodes=[node], admin_socket=tmp_path / "a.sock", settings=settings
-        )
-
-
-def _asked_or_none(secured: Secured, directory: Path) -> int | None:
-    try:
-        return asked_by_rest(secured, None, directory)
-    except httpx.TransportError:
-        return None
+    # With a certificate that the candidate does not know no copy arrives, and no caller notices; with the right one all.
+    Authority("clients").pair("node-1").write(tmp_path / "own.pem", tmp_path / "own.key")
+    with started(config, render(config, table)) as it:
+        asked(it)
+        mutual.clients.pair("node-1").write(tmp_path / "own.pem", tmp_path / "own.key")
+        await_that(lambda: bool(asked(it)) and copied() > after)
 
 
 @pytest.mark.parametrize(

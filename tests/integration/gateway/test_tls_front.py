@@ -1,0 +1,311 @@
+"""A front before gateways that ask for its certificate: pairs and authorities change, no request fails. Real Envoy."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import grpc
+import httpx
+import pytest
+
+from roost.adapters.grpc_tls import ClientTls
+from roost.contracts.errors import SettingsInvalid
+from roost.ports.clock import SystemClock
+from roost.ports.serving import NodeAddress
+from roost.settings import GatewaySettings
+from serving.gateway import binary
+from serving.gateway.admin import GatewayAdmin
+from serving.gateway.front import FrontConfig, front
+from serving.gateway.live import LiveFiles
+from tests.integration.gateway.asking import PATH, PREDICT
+from tests.integration.gateway.authorities import Authority
+from tests.integration.gateway.replica import Replica
+from tests.integration.gateway.running import configured, running
+from tests.integration.gateway.secured import REQUEST, Secured, asked_by_grpc, asked_by_rest, await_that
+from tests.integration.gateway.stand_in import StandIn
+from tests.parts import free_port
+
+pytestmark = pytest.mark.integration
+
+
+class Files:
+    """All certificates of a front and of the gateways behind it, in one directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.servers, self.clients, self.own = (directory / name for name in ("servers.pem", "clients.pem", "own.pem"))
+        self.own_key, self.certificate, self.key = (directory / name for name in ("own.key", "tls.crt", "tls.key"))
+
+    def front(self) -> ClientTls:
+        return ClientTls(ca_file=self.servers, cert_file=self.own, key_file=self.own_key)
+
+    @staticmethod
+    def trust(file: Path, *authorities: Authority) -> None:
+        fresh = file.with_suffix(".next")
+        fresh.write_bytes(b"".join(each.certificate for each in authorities))
+        fresh.replace(file)
+
+
+class Node:
+    """A gateway that asks for certificates, and a control port that says whether it is ready."""
+
+    def __init__(self, directory: Path, files: Files, model_server: StandIn) -> None:
+        directory.mkdir()
+        settings = GatewaySettings(
+            tls_cert_file=files.certificate,
+            tls_key_file=files.key,
+            tls_client_ca_file=files.clients,
+            access_log=directory / "access.log",
+        )
+        self._config = configured(directory, socket=model_server.socket, rest=model_server.rest, settings=settings)
+        self._control = Replica(directory.name)
+        self._gateway = ExitStack()
+        self.address = replace(self._control.address, rest=self._config.rest, grpc=self._config.grpc)
+        self.start()
+
+    def start(self) -> None:
+        self._gateway.enter_context(running(self._config))
+        self._control.ready = True
+
+    def restart(self) -> None:
+        """As a rolling restart does it: every connection to it is made anew afterwards."""
+        self._control.ready = False
+        admin = GatewayAdmin(self._config.admin_socket)
+        admin.drain()
+        await_that(lambda: admin.in_flight() == 0)
+        self._gateway.close()
+        self.log.write_text("")
+        self.start()
+
+    @property
+    def log(self) -> Path:
+        found = self._config.settings.access_log
+        assert found is not None
+        return found
+
+    def asked_by(self, name: str) -> bool:
+        """Whether that certificate, and no other, was shown to it on both doors since it started."""
+        lines = [line for line in self.log.read_text().splitlines() if line.endswith("}")]
+        shown = {door: [line for line in lines if f'"api":"{door}"' in line] for door in ("rest", "grpc")}
+        return all(found and all(f'"CN={name}"' in line for line in found) for found in shown.values())
+
+    def close(self) -> None:
+        self._gateway.close()
+        self._control.close()
+
+
+class Asking:
+    """Asks the front on both doors without a pause, and keeps what failed."""
+
+    def __init__(self, config: FrontConfig) -> None:
+        self.failures: list[str] = []
+        self.answers = {"rest": 0, "grpc": 0}
+        self._config = config
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=ask) for ask in (self._by_rest, self._by_grpc)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def more(self, answers: int = 20) -> None:
+        before = dict(self.answers)
+        await_that(lambda: all(self.answers[door] >= before[door] + answers for door in before), seconds=60)
+
+    def _by_rest(self) -> None:
+        with httpx.Client(base_url=f"http://{self._config.rest}", timeout=20, trust_env=False) as client:
+            while not self._over.wait(0.01):
+                answer = client.post(PATH, json={})
+                self._told("rest", "" if answer.status_code == 200 else answer.text)
+
+    def _by_grpc(self) -> None:
+        with grpc.insecure_channel(self._config.grpc) as channel:
+            while not self._over.wait(0.01):
+                try:
+                    channel.unary_unary(PREDICT)(REQUEST, timeout=20)
+                except grpc.RpcError as error:
+                    self._told("grpc", str(error.details()))
+                else:
+                    self._told("grpc", "")
+
+    def _told(self, door: str, failure: str) -> None:
+        self.answers[door] += 1
+        self.failures += [f"{door}: {failure}"] if failure else []
+
+
+def a_front(directory: Path, nodes: list[NodeAddress], tls: ClientTls, settings: GatewaySettings) -> FrontConfig:
+    return FrontConfig(
+        rest=f"127.0.0.1:{free_port()}",
+        grpc=f"127.0.0.1:{free_port()}",
+        nodes=nodes,
+        admin_socket=directory / "front.sock",
+        settings=settings,
+        tls=tls,
+    )
+
+
+@contextmanager
+def started(config: FrontConfig, directory: Path) -> Iterator[GatewayAdmin]:
+    """It takes requests, and sees a replica that is ready."""
+    admin = GatewayAdmin(config.admin_socket)
+    file = LiveFiles(directory / "front", admin, SystemClock()).start(front(config))
+    binary.validate(file)
+    with subprocess.Popen(binary.command(binary.find_envoy("auto"), file), stderr=subprocess.DEVNULL) as process:
+        try:
+            await_that(lambda: config.admin_socket.exists() and admin.ready() and healthy(admin), seconds=60)
+            yield admin
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def healthy(admin: GatewayAdmin) -> bool:
+    """Whether it sees all its replicas ready on both doors."""
+    counted = {"healthy": 0, "total": 0}
+    for line in admin.stats().splitlines():
+        for what in counted:
+            if line.startswith(f"envoy_cluster_membership_{what}{{"):
+                counted[what] += int(line.rsplit(" ", 1)[1])
+    return counted["healthy"] == counted["total"] > 0
+
+
+def taken_up(admin: GatewayAdmin) -> int:
+    """How often the front has taken up a certificate, or an authority, that is new; on both doors together."""
+    name = "envoy_cluster_client_ssl_socket_factory_ssl_context_update_by_sds{"
+    return sum(int(line.rsplit(" ", 1)[1]) for line in admin.stats().splitlines() if line.startswith(name))
+
+
+def test_pairs_and_authorities_between_a_front_and_its_gateways_are_replaced_and_no_request_fails(
+    model_server: StandIn, tmp_path: Path
+):
+    """In the order in which it has to be done: trust the next authority, show its certificate, forget the last one."""
+    files, old, new = Files(tmp_path), Authority("old"), Authority("new")
+    for file in (files.servers, files.clients):
+        files.trust(file, old)
+    old.pair("node").write(files.certificate, files.key)
+    old.pair("front-1").write(files.own, files.own_key)
+    with ExitStack() as stack:
+        nodes = [Node(tmp_path / f"node-{number}", files, model_server) for number in (1, 2)]
+        for node in nodes:
+            stack.callback(node.close)
+        config = a_front(tmp_path, [node.address for node in nodes], files.front(), GatewaySettings())
+        admin = stack.enter_context(started(config, tmp_path))
+        asking = stack.enter_context(Asking(config))
+        await_that(lambda: all(node.asked_by("front-1") for node in nodes), seconds=60)
+
+        def rolled() -> None:
+            for node in nodes:
+                node.restart()
+                await_that(lambda: healthy(admin), seconds=60)
+            asking.more()
+
+        def front_follows(seen: int) -> None:
+            # Each of the two doors.
+            await_that(lambda: taken_up(admin) >= seen + 2, seconds=60)
+
+        files.trust(files.clients, old, new)
+        seen = taken_up(admin)
+        files.trust(files.servers, old, new)
+        front_follows(seen)
+        rolled()
+
+        seen = taken_up(admin)
+        new.pair("front-2").write(files.own, files.own_key)
+        front_follows(seen)
+        new.pair("node").write(files.certificate, files.key)
+        seen = taken_up(admin)
+        files.trust(files.servers, new)
+        front_follows(seen)
+        files.trust(files.clients, new)
+        rolled()
+        await_that(lambda: all(node.asked_by("front-2") for node in nodes), seconds=60)
+
+    assert asking.failures == []
+    assert min(asking.answers.values()) > 40
+
+
+def test_a_front_that_shows_what_its_gateways_do_not_know_is_answered_once_it_shows_the_right_one(
+    mutual: Secured, tmp_path: Path
+):
+    files, replica = Files(tmp_path), Replica("node-1")
+    files.trust(files.servers, mutual.servers)
+    Authority("clients").pair("front").write(files.own, files.own_key)
+    where = mutual.gateway.config
+    node = replace(replica.address, rest=where.rest, grpc=where.grpc)
+    config = a_front(tmp_path, [node], files.front(), GatewaySettings())
+    url = f"http://{config.rest}{PATH}"
+    try:
+        with started(config, tmp_path) as admin, httpx.Client(timeout=20, trust_env=False) as client:
+            assert client.post(url, json={}).status_code == 503
+
+            seen = taken_up(admin)
+            mutual.clients.pair("front").write(files.own, files.own_key)
+
+            await_that(lambda: taken_up(admin) >= seen + 2)
+            assert client.post(url, json={}).status_code == 200
+    finally:
+        replica.close()
+
+
+def test_a_front_speaks_tls_to_clients_and_to_the_gateways_behind_it(mutual: Secured, tmp_path: Path):
+    """Readiness is asked of the nodes' control ports, which speak plainly."""
+    files, replica = Files(tmp_path), Replica("node-1")
+    files.trust(files.servers, mutual.servers)
+    mutual.clients.pair("front").write(files.own, files.own_key)
+    node = replace(replica.address, rest=mutual.gateway.config.rest, grpc=mutual.gateway.config.grpc)
+    settings = GatewaySettings(tls_cert_file=mutual.certificate, tls_key_file=mutual.key)
+    config = a_front(tmp_path, [node], files.front(), settings)
+    before = replace(mutual.gateway, config=replace(mutual.gateway.config, rest=config.rest, grpc=config.grpc))
+    seen_there = replace(mutual, gateway=before)
+    try:
+        with started(config, tmp_path):
+            assert asked_by_rest(seen_there, None, tmp_path) == 200
+            assert asked_by_grpc(seen_there, None) == "OK"
+    finally:
+        replica.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("servers.pem", r"predict_ca_file .*servers\.pem does not hold PEM certificates"),
+        ("own.pem", r"predict_cert_file .*own\.pem does not hold PEM certificates"),
+        ("own.key", r"predict_key_file .*own\.key does not hold an unencrypted PEM private key"),
+        ("a pair of two", r"predict_key_file .*own\.key does not belong to the certificate in .*own\.pem"),
+    ],
+)
+def test_what_a_front_cannot_use_towards_its_gateways_is_named_before_it_starts(
+    tmp_path: Path, broken: str, words: str
+):
+    files, authority = Files(tmp_path), Authority("servers")
+    files.trust(files.servers, authority)
+    authority.pair("front").write(files.own, files.own_key)
+    if broken == "a pair of two":
+        files.own_key.write_bytes(authority.pair("another").key)
+    else:
+        (tmp_path / broken).write_text("nothing")
+    node = NodeAddress(node="n", pool="p", control="127.0.0.1:1", rest="127.0.0.1:2", grpc="127.0.0.1:3")
+
+    with pytest.raises(SettingsInvalid, match=words):
+        a_front(tmp_path, [node], files.front(), GatewaySettings())
+
+
+def test_a_front_that_trusts_nobody_behind_it_does_not_start(mutual: Secured, tmp_path: Path):
+    settings = GatewaySettings(tls_cert_file=mutual.certificate, tls_key_file=mutual.key)
+    node = NodeAddress(node="n", pool="p", control="127.0.0.1:1", rest="127.0.0.1:2", grpc="127.0.0.1:3")
+
+    with pytest.raises(SettingsInvalid, match="ROOST_SERVING__PREDICT_CA_FILE"):
+        FrontConfig(
+            rest="127.0.0.1:4", grpc="127.0.0.1:5", nodes=[node], admin_socket=tmp_path / "a.sock", settings=settings
+        )
