@@ -14,6 +14,7 @@ from roost.contracts.errors import NotFound, Retryable
 from roost.contracts.ids import desired_object
 from roost.ports.ledger import Generations, RolloutLedger, RolloutQuery
 from roost.ports.object_store import ObjectStore
+from roost.telemetry import metrics
 
 #: Metadata of a desired object whose generation the ledger had noted. Deployers of before leave it away.
 NOTED: Final = "roost_noted"
@@ -50,6 +51,7 @@ class Fence:
             try:
                 content, stored = self._store.read(desired_object(pool))
             except NotFound:
+                metrics.LEDGER_BEHIND.labels(pool=pool).set(0)
                 continue
             self._compare(pool, DesiredState.decoded(content).generation, stored.metadata)
         self._sure = True
@@ -65,11 +67,12 @@ class Fence:
 
     def _compare(self, pool: str, generation: int, metadata: Mapping[str, str]) -> None:
         known = self._ledger.newest_generation(pool)
-        if generation == 0 or (known is not None and generation <= known):
+        behind = generation - (known or 0)
+        # Where it is not noted, a deployer of before wrote it, which still runs beside this one, or ran until now.
+        if behind <= 0 or (NOTED not in metadata and self._ledger.rollouts(RolloutQuery(limit=1))):
+            metrics.LEDGER_BEHIND.labels(pool=pool).set(0)
             return
-        if NOTED not in metadata and self._ledger.rollouts(RolloutQuery(limit=1)):
-            # A deployer of before wrote it, which still runs beside this one, or ran until now.
-            return
+        metrics.LEDGER_BEHIND.labels(pool=pool).set(behind)
         self._sure = False
         advice = "Nothing is deployed until `roost rebuild --onto` is through: docs/runbooks/ledger-lost.md"
         raise LedgerBehind(

@@ -74,6 +74,11 @@ NODES_ANSWERING: Final = Gauge(
 RESTARTS_DUE: Final = Gauge(
     "roost_pool_restarts_due_count", "Nodes that the policy wants restarted: stale, or leaking.", ["pool"]
 )
+LEDGER_BEHIND: Final = Gauge(
+    "roost_pool_ledger_behind_count",
+    "Generations of the pool's desired object that the ledger knows nothing of; nothing is deployed by its word then.",
+    ["pool"],
+)
 OUTBOX_PENDING: Final = Gauge("roost_outbox_pending_events", "Committed events that are not in Kafka yet.")
 REMOVED: Final = Counter(
     "roost_retention_removed_total",

@@ -6,6 +6,7 @@ import copy
 import threading
 
 import pytest
+from prometheus_client import REGISTRY
 
 from deployer.loops import Deployer, Serving
 from deployer.promotion.fence import NOTED, Fence, LedgerBehind
@@ -57,6 +58,28 @@ def test_a_ledger_that_wrote_what_serves_is_sure(world: World) -> None:
 
 def test_nothing_serves_and_nothing_is_known_at_first(world: World) -> None:
     fence(world).check()
+
+
+def behind(pool: str = "default") -> float | None:
+    return REGISTRY.get_sample_value("roost_pool_ledger_behind_count", {"pool": pool})
+
+
+def test_how_far_the_ledger_is_behind_is_measured_until_it_is_made_again(world: World) -> None:
+    fence(world).check()
+    assert (behind("default"), behind("canary")) == (0, 0)
+    world.deploy()
+    known = dict(in_memory(world).generations)
+    in_memory(world).generations["default"] = known["default"] - 1
+    with pytest.raises(LedgerBehind):
+        fence(world).check()
+    assert behind() == 1
+    in_memory(world).generations.clear()
+    with pytest.raises(LedgerBehind):
+        fence(world).check()
+    assert behind() == known["default"]
+    in_memory(world).generations.update(known)
+    fence(world).check()
+    assert behind() == 0
 
 
 def test_a_rollback_is_not_undone_by_a_backup_from_before_it(world: World) -> None:
