@@ -43,34 +43,13 @@ def run(settings: Settings, options: RestartOptions, stop: threading.Event) -> N
         RestartRefused: of a single restart. A repeated one reports it and tries again the next time.
         Retryable: of a single restart, where a dependency does not answer.
     """
-    from roost.adapters.gcs import open_store
-    from roost.adapters.node_control import HttpNodeControl
-    from roost.adapters.node_directory import open_directory
-    from roost.adapters.postgres import open_ledger
-
     check_id(options.pool, "pool id")
     policy = policy_file.read(settings.deployer.policy_file).restart
-    clock = SystemClock()
     with ExitStack() as stack:
-        ledger = open_ledger(settings.database, clock)
-        control = HttpNodeControl(settings.serving.control_token)
-        for part in (ledger, control):
-            stack.callback(part.close)
-        fleet = Fleet(
-            pool=options.pool,
-            directory=open_directory(settings.serving),
-            control=control,
-            store=open_store(settings.storage),
-            spare=options.pool == settings.serving.canary_pool,
-            workload=_workload(settings.serving),
-        )
-        rolling = RollingRestart(fleet, ledger, clock)
-        seconds = (
-            settings.serving.reload_deadline_seconds + _STARTING_SECONDS if fleet.workload is None else POD_SECONDS
-        )
+        rolling, node_seconds = _wired(settings, options.pool, stack)
 
         def once() -> None:
-            order = Order(reason=options.reason, always=options.always, policy=policy, node_seconds=seconds)
+            order = Order(reason=options.reason, always=options.always, policy=policy, node_seconds=node_seconds)
             rolling.run(order, stop)
 
         if options.every_seconds <= 0:
@@ -81,6 +60,30 @@ def run(settings: Settings, options: RestartOptions, stop: threading.Event) -> N
         stack.callback(health.close)
         while not stop.wait(options.every_seconds):
             trouble["restart"] = _tolerant(once)
+
+
+def _wired(settings: Settings, pool: str, stack: ExitStack) -> tuple[RollingRestart, float]:
+    """The restart of that pool over the real parts, and how many seconds one of its nodes, or pods, may take."""
+    from roost.adapters.gcs import open_store
+    from roost.adapters.node_control import HttpNodeControl
+    from roost.adapters.node_directory import open_directory
+    from roost.adapters.postgres import open_ledger
+
+    clock = SystemClock()
+    ledger = open_ledger(settings.database, clock)
+    control = HttpNodeControl(settings.serving.control_token)
+    for part in (ledger, control):
+        stack.callback(part.close)
+    fleet = Fleet(
+        pool=pool,
+        directory=open_directory(settings.serving),
+        control=control,
+        store=open_store(settings.storage),
+        spare=pool == settings.serving.canary_pool,
+        workload=_workload(settings.serving),
+    )
+    node_seconds = settings.serving.reload_deadline_seconds + _STARTING_SECONDS
+    return RollingRestart(fleet, ledger, clock), node_seconds if fleet.workload is None else POD_SECONDS
 
 
 def _workload(serving: ServingSettings) -> PoolWorkload | None:
