@@ -5,19 +5,23 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from roost import settings
-from roost.contracts.errors import NotFound, Permanent
+from roost.contracts.errors import BrokerRefused, NotFound, Permanent
 from roost.contracts.events import Topic
 
 if TYPE_CHECKING:
     from consumers.dead_letters import DeadLetter
     from roost.adapters.kafka import AclReport, Behind
+    from roost.ports.event_bus import TopicSpec
+    from roost.settings import KafkaSettings
 
 PANEL = "Events"
+#: What may become of a topic, beside nothing.
+_CHANGES: Final = frozenset({"created", "changed"})
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -47,21 +51,32 @@ def ensure_topics(
 ) -> None:
     """Make every topic with its partitions and retention; what is as it should be is left alone."""
     from roost.adapters.kafka import ensure_acls, open_admin
-    from roost.adapters.kafka.described import planned
     from roost.ports.event_bus import topics
 
     kafka = settings.load().kafka
     # Rights first: with them the account of the set-up may make the topics.
     report = ensure_acls(kafka, dry_run=dry_run) if acls else None
     wanted = topics(partitions=kafka.partitions, replication=kafka.replication)
-    done = planned(kafka, wanted) if dry_run else open_admin(kafka).ensure(wanted)
+    done = _planned(kafka, wanted, report) if dry_run else open_admin(kafka).ensure(wanted)
     if as_json:
         print(json.dumps({"topics": done, "acls": _acls_document(report)} if report else done))
         return
     for name, result in done.items():
-        print(f"{name:<16} {f'would be {result}' if dry_run and result != 'unchanged' else result}")
+        print(f"{name:<16} {f'would be {result}' if dry_run and result in _CHANGES else result}")
     if report:
         _print_acls(report, dry_run=dry_run)
+
+
+def _planned(kafka: KafkaSettings, wanted: Sequence[TopicSpec], report: AclReport | None) -> dict[str, str]:
+    """What would be done with the topics. Before its rights are given, the account of the set-up may not see them."""
+    from roost.adapters.kafka.described import planned
+
+    try:
+        return planned(kafka, wanted)
+    except BrokerRefused:
+        if report is None or not report.created:
+            raise
+        return {spec.name.value: "hidden until the rights are given" for spec in wanted}
 
 
 def _acls_document(report: AclReport) -> dict[str, list[str]]:

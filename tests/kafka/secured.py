@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -97,10 +97,15 @@ class Secured:
     certificates: Certificates
 
     @classmethod
+    def bare(cls, start_brokers: Callable[[Layout], Brokers], directory: Path, *users: str) -> Secured:
+        """Start it. It knows these users beside its administrator, and nobody has a right."""
+        certificates = Certificates(directory)
+        return cls(brokers=start_brokers(_layout(certificates, users)), certificates=certificates)
+
+    @classmethod
     def start(cls, start_brokers: Callable[[Layout], Brokers], directory: Path) -> Secured:
         """Start it, and set rights and topics up as an installation does: by the account of the set-up."""
-        certificates = Certificates(directory)
-        found = cls(brokers=start_brokers(_layout(certificates)), certificates=certificates)
+        found = cls.bare(start_brokers, directory, STRANGER, *(f"roost-{account.value}" for account in Account))
         setup = found.settings(Account.SETUP)
         # What an administrator does once, with kafka-acls.
         for operation in (ACLOperation.DESCRIBE, ACLOperation.ALTER):
@@ -142,6 +147,20 @@ class Secured:
     def admin(self) -> KafkaSettings:
         """The super user."""
         return self.settings(_ADMIN)
+
+    @property
+    def admin_properties(self) -> str:
+        """How Apache Kafka's own commands log in as the super user."""
+        login = f'username="{_ADMIN}" password="{password(_ADMIN)}"'
+        return "\n".join(
+            (
+                "security.protocol=SASL_SSL",
+                f"sasl.mechanism={_MECHANISM}",
+                f"sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required {login};",
+                "ssl.truststore.type=PEM",
+                f"ssl.truststore.location={self.certificates.trusted}",
+            )
+        )
 
     def give(self, who: str, operation: ACLOperation, kind: ResourceType, name: str) -> None:
         """One right, given by the super user, as `kafka-acls` does."""
@@ -190,9 +209,8 @@ def password(name: str) -> str:
     return f"password-of-{name}"
 
 
-def _layout(certificates: Certificates) -> Layout:
-    users = [_ADMIN, STRANGER, *(f"roost-{account.value}" for account in Account)]
-    scram = [f"{_MECHANISM}=[name={user},password={password(user)}]" for user in users]
+def _layout(certificates: Certificates, users: Sequence[str]) -> Layout:
+    scram = [f"{_MECHANISM}=[name={user},password={password(user)}]" for user in (_ADMIN, *users)]
     return Layout(
         listeners=_LISTENERS,
         extras=certificates.broker

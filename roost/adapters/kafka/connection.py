@@ -6,14 +6,13 @@ from typing import Final
 
 from kafka import errors
 
+from roost.adapters.kafka.login import MECHANISMS, PasswordFile
 from roost.adapters.kafka.refusals import refusal
 from roost.contracts.errors import BrokerUnavailable, Permanent, RoostError, SettingsInvalid
 from roost.settings import KafkaSettings
 
 #: How long one request may take before the broker counts as away. Milliseconds.
 REQUEST_MS: Final = 10_000
-#: Logins by name and password. Others need a ticket or a token service that no setting of ours names.
-_MECHANISMS: Final = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
 
 
 def client_options(settings: KafkaSettings) -> dict[str, object]:
@@ -32,7 +31,7 @@ def client_options(settings: KafkaSettings) -> dict[str, object]:
         "bootstrap_timeout_ms": 5_000,
         "sasl_mechanism": settings.sasl_mechanism,
         "sasl_plain_username": settings.sasl_username,
-        "sasl_plain_password": settings.sasl_password.get_secret_value() if settings.sasl_password else None,
+        "sasl_plain_password": _password(settings),
     }
     files = {
         "ssl_cafile": settings.ssl_cafile,
@@ -42,16 +41,24 @@ def client_options(settings: KafkaSettings) -> dict[str, object]:
     return options | {name: str(path) for name, path in files.items() if path is not None}
 
 
+def _password(settings: KafkaSettings) -> str | PasswordFile | None:
+    if settings.sasl_password_file is not None:
+        return PasswordFile(path=settings.sasl_password_file)
+    return settings.sasl_password.get_secret_value() if settings.sasl_password else None
+
+
 def _check_login(settings: KafkaSettings) -> None:
     if not settings.security_protocol.startswith("SASL"):
         return
     asked = f"ROOST_KAFKA__SECURITY_PROTOCOL is {settings.security_protocol}"
-    if settings.sasl_mechanism not in _MECHANISMS:
+    if settings.sasl_mechanism not in MECHANISMS:
         raise SettingsInvalid(
-            f"{asked}, and ROOST_KAFKA__SASL_MECHANISM is {settings.sasl_mechanism}: set it to {', '.join(_MECHANISMS)}"
+            f"{asked}, and ROOST_KAFKA__SASL_MECHANISM is {settings.sasl_mechanism}: set it to {', '.join(MECHANISMS)}"
         )
-    if not settings.sasl_username or settings.sasl_password is None:
-        raise SettingsInvalid(f"{asked}: set ROOST_KAFKA__SASL_USERNAME and ROOST_KAFKA__SASL_PASSWORD, too")
+    if not settings.sasl_username or _password(settings) is None:
+        raise SettingsInvalid(
+            f"{asked}: set ROOST_KAFKA__SASL_USERNAME and ROOST_KAFKA__SASL_PASSWORD (or _SASL_PASSWORD_FILE), too"
+        )
 
 
 def translated(error: Exception, settings: KafkaSettings, doing: str) -> RoostError:

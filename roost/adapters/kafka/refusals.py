@@ -32,8 +32,8 @@ def refusal(error: Exception, settings: KafkaSettings) -> BrokerRefused | None:
 
 
 def unreadable(settings: KafkaSettings) -> BrokerRefused | None:
-    """A TLS file of ours that is not there or not ours to read, found before anybody connects."""
-    found = _files(FileNotFoundError(), settings) if settings.security_protocol.endswith("SSL") else None
+    """A file of ours that is not there or not ours to read, found before anybody connects."""
+    found = _unreadable(settings, FileNotFoundError())
     return BrokerRefused(*found) if found else None
 
 
@@ -55,10 +55,11 @@ def silent_end(settings: KafkaSettings) -> BrokerRefused:
 def _login(error: Exception, settings: KafkaSettings) -> tuple[str, str] | None:
     where, mechanism = f"Kafka at {settings.bootstrap}", settings.sasl_mechanism
     plainer = settings.security_protocol.removeprefix("SASL_")
+    secret = f"what {settings.sasl_password_file} holds" if settings.sasl_password_file else "_SASL_PASSWORD"
     if isinstance(error, errors.SaslAuthenticationFailedError):
         return (
             f"{where} refuses the login of {settings.sasl_username!r} by {mechanism}",
-            "correct ROOST_KAFKA__SASL_USERNAME and _SASL_PASSWORD; does the broker have that user (kafka-configs)?",
+            f"correct ROOST_KAFKA__SASL_USERNAME and {secret}; does the broker have that user (kafka-configs)?",
         )
     if isinstance(error, errors.UnsupportedSaslMechanismError):
         return (
@@ -108,7 +109,7 @@ def _encryption(error: Exception, settings: KafkaSettings) -> tuple[str, str] | 
             "set ROOST_KAFKA__SECURITY_PROTOCOL=SASL_SSL (or SSL), and ROOST_KAFKA__SSL_CAFILE",
         )
     if not settings.security_protocol.endswith("SSL"):
-        return None
+        return _files(error, settings)
     if "CERTIFICATE_VERIFY_FAILED" in said:
         return f"the certificate of {where} is not trusted ({_reason(said)})", _trust(said, settings)
     if any(one in said for one in _OUR_PAIR):
@@ -148,18 +149,30 @@ def _files(error: Exception, settings: KafkaSettings) -> tuple[str, str] | None:
     """A file of ours that cannot be read, or does not hold what it should."""
     if not isinstance(error, OSError):
         return None
-    named = {
+    found = _unreadable(settings, error)
+    if found is not None or type(error).__name__ != "SSLError":
+        return found
+    files = ", ".join(f"{name}={path}" for name, path in _tls_files(settings).items() if path is not None)
+    return f"a TLS file of this client cannot be used ({_reason(str(error))})", f"look at {files}: PEM, and a pair"
+
+
+def _unreadable(settings: KafkaSettings, error: OSError) -> tuple[str, str] | None:
+    """The first file, of those that this protocol uses, that cannot be read."""
+    named = _tls_files(settings) if settings.security_protocol.endswith("SSL") else {}
+    if settings.security_protocol.startswith("SASL"):
+        named["ROOST_KAFKA__SASL_PASSWORD_FILE"] = settings.sasl_password_file
+    for name, path in named.items():
+        if path is not None and not _readable(path):
+            return f"{name} names {path}, which cannot be read ({type(error).__name__})", "put the file there"
+    return None
+
+
+def _tls_files(settings: KafkaSettings) -> dict[str, Path | None]:
+    return {
         "ROOST_KAFKA__SSL_CAFILE": settings.ssl_cafile,
         "ROOST_KAFKA__SSL_CERTFILE": settings.ssl_certfile,
         "ROOST_KAFKA__SSL_KEYFILE": settings.ssl_keyfile,
     }
-    for name, path in named.items():
-        if path is not None and not _readable(path):
-            return f"{name} names {path}, which cannot be read ({type(error).__name__})", "put the file there"
-    if type(error).__name__ != "SSLError":
-        return None
-    files = ", ".join(f"{name}={path}" for name, path in named.items() if path is not None)
-    return f"a TLS file of this client cannot be used ({_reason(str(error))})", f"look at {files}: PEM, and a pair"
 
 
 def _readable(path: Path) -> bool:

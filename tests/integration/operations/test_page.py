@@ -31,9 +31,9 @@ ELSEWHERE: Final = {
     "promtool": "tests/integration/observability, where promtool is installed",
     "docker": "make test-images does what can be done without a container engine",
     "cp docker/compose.env.example": "with the line below it",
-    "kafka-configs": "a broker's own tool; tests/kafka makes accounts by the same request",
-    "kafka-acls": "a broker's own tool; tests/kafka",
-    "roost topics": "tests/kafka, on a broker that has rights",
+    "kafka-configs.sh": "tests/kafka/test_security_page.py, by the class that the script runs",
+    "kafka-acls.sh": "tests/kafka/test_security_page.py, by the class that the script runs",
+    "roost topics": "tests/kafka/test_security_page.py, on a broker that has rights",
     "kubectl": "tests/cluster scales and rolls these deployments on a real API server",
 }
 #: With how it ends here, where that is not 0: there are no nodes, and no Airflow.
