@@ -37,13 +37,25 @@ class Place:
 
 
 def ready_handler(rollouts: RolloutLedger, customers: OnboardingLedger, place: Place, clock: Clock) -> Handler:
-    """Takes one event of `models.ready` into the ledger, as a rollout in RECEIVED."""
+    """Takes one event of `models.ready` into the ledger, as a rollout in RECEIVED.
+
+    A model of a customer who has left is passed over: should they come back, their signup trains a new one.
+    """
 
     def handle(event: Event) -> bool:
         if not isinstance(event.data, ModelReady):
             raise InvalidEvent(f"{event.type} announces no model")
         rollout = received(event.data, place, clock).model_copy(update={"traceparent": event.traceparent})
-        _still_a_customer(customers, event.data.customer)
+        if _has_left(customers, event.data.customer):
+            # As with any training that ends after its customer left, and with its event again: nobody need act.
+            facts = {"action": "left", "customer": rollout.customer, "model": rollout.model}
+            log.info(
+                "%s: run %s is ready, and the customer has left: nothing to do",
+                rollout.name,
+                rollout.run_id,
+                extra=facts,
+            )
+            return False
         told = transition_event(rollout, Transition.first(rollout), source=_SOURCE, traceparent=event.traceparent)
         new = rollouts.receive(rollout, event_id=identity(event), events=[told])
         if new:
@@ -103,10 +115,6 @@ def received(ready: ModelReady, place: Place, clock: Clock) -> Rollout:
     )
 
 
-def _still_a_customer(customers: OnboardingLedger, customer: str) -> None:
+def _has_left(customers: OnboardingLedger, customer: str) -> bool:
     row = customers.onboarding(customer)
-    if row is not None and row.stage in {OnboardingStage.LEAVING, OnboardingStage.GONE}:
-        raise InvalidEvent(
-            f"customer {customer} has left, so no model of theirs is deployed; if they are back: `roost signup "
-            f"{customer}`, then `roost dead-letters replay`"
-        )
+    return row is not None and row.stage in {OnboardingStage.LEAVING, OnboardingStage.GONE}

@@ -14,7 +14,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 
 CONSUMED: Final = Counter(
     "roost_consumer_events_total",
-    "Events handled, by topic and result: new, duplicate, dead_letter.",
+    "Events handled, by topic and result: new, duplicate (known, or about somebody who has left), dead_letter.",
     ["topic", "result"],
 )
 CONSUMER_LAG: Final = Gauge("roost_consumer_lag_events", "Events behind the end of the topic.", ["topic", "partition"])

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +22,6 @@ from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.kafka import open_admin, open_publisher, open_reader
 from roost.adapters.postgres import open_ledger
 from roost.contracts.cloudevents import Event
-from roost.contracts.errors import InvalidEvent
 from roost.contracts.events import (
     CUSTOMER_OFFBOARDED,
     CUSTOMER_SIGNED_UP,
@@ -111,10 +109,7 @@ class Life:
             Topic.MODELS_READY: models.ready_handler(self.ledger, self.ledger, place, self.clock),
             Topic.DEPLOY_COMMANDS: models.command_handler(self.ledger, self.clock),
         }
-        # Again, an event of a customer who has left meanwhile is a dead letter.
-        with suppress(InvalidEvent):
-            return handlers[event.topic](event)
-        return False
+        return handlers[event.topic](event)
 
     def replay(self) -> int:
         """Everything again, as consumers that have lost their place do. Returns how much was new."""

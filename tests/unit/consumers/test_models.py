@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from datetime import timedelta
 
@@ -104,14 +105,38 @@ def test_a_clock_that_is_ahead_makes_no_model_newer_than_its_announcement(
     assert rollout.trained_at == T0 + counts
 
 
-def test_a_model_of_a_customer_who_left_is_not_deployed(world: World) -> None:
+@pytest.mark.parametrize("before", [0, 1], ids=["came after they left", "came again"])
+def test_a_model_of_a_customer_who_left_is_passed_over(
+    world: World, before: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event of a model that was received long ago became a dead letter, and an alert, when a log was read again."""
     world.publisher.publish(an_event(CustomerSignedUp(customer="acme"), "1"))
+    customers, models = world.loop(), world.loop(Topic.MODELS_READY)
+    customers.step(STOP)
+    for _ in range(before):
+        world.publisher.publish(an_event(ready(), "m1"))
+        models.step(STOP)
     world.publisher.publish(an_event(CustomerOffboarded(customer="acme"), "2"))
+    customers.step(STOP)
+    world.publisher.publish(an_event(ready(), "m1"))
+    with caplog.at_level(logging.INFO):
+        models.step(STOP)
+    assert world.dead() == []
+    assert len(world.ledger.rollouts(RolloutQuery())) == before
+    [line] = [one for one in caplog.records if getattr(one, "action", None) == "left"]
+    assert line.getMessage() == "acme.default: run run-1 is ready, and the customer has left: nothing to do"
+    assert sum(models._parts.source.lag().values()) == 0
+
+
+def test_a_model_of_a_customer_who_came_back_is_deployed(world: World) -> None:
+    for number, data in enumerate(
+        (CustomerSignedUp(customer="acme"), CustomerOffboarded(customer="acme"), CustomerSignedUp(customer="acme"))
+    ):
+        world.publisher.publish(an_event(data, f"c{number}"))
     world.loop().step(STOP)
     world.publisher.publish(an_event(ready()))
     world.loop(Topic.MODELS_READY).step(STOP)
-    assert "has left" in world.dead()[0]
-    assert "roost signup acme" in world.dead()[0]
+    assert len(world.ledger.rollouts(RolloutQuery())) == 1
 
 
 def test_a_command_is_accepted_once_under_its_own_id(world: World) -> None:
