@@ -36,7 +36,8 @@ def doctor(
     from roost.doctor.findings import Level
     from roost.doctor.wiring import checks, chosen, examine
 
-    found = examine(chosen(checks(settings.load(), probe=probe), without or ()))
+    left_out = tuple(without or ())
+    found = examine(chosen(checks(settings.load(), probe=probe, without=left_out), left_out))
     if as_json:
         print(json.dumps([asdict(one) for one in found], indent=1))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,16 +15,20 @@ ABOUT: Final = "settings"
 _TOKEN: Final = 16
 
 
-def settings_are_safe(settings: Settings) -> Sequence[Finding]:
-    """Everything that others on the network could read or use."""
-    return or_well(ABOUT, "nothing that others could read or use", _unsafe(settings))
+def settings_are_safe(settings: Settings, without: Collection[str] = ()) -> Sequence[Finding]:
+    """Everything that others on the network could read or use.
+
+    `without` names checks that this process does not need: it has no secret for them, and nobody asks them with its
+    settings.
+    """
+    return or_well(ABOUT, "nothing that others could read or use", _unsafe(settings, without))
 
 
-def _unsafe(settings: Settings) -> Iterator[Finding]:
-    yield from _kafka(settings)
-    yield from _database(settings)
-    yield from _serving(settings)
-    yield from _web(settings)
+def _unsafe(settings: Settings, without: Collection[str]) -> Iterator[Finding]:
+    for part, unsafe in (("kafka", _kafka), ("database", _database), ("pools", _serving)):
+        if part not in without:
+            yield from unsafe(settings)
+    yield from _web(settings, without)
 
 
 def _kafka(settings: Settings) -> Iterator[Finding]:
@@ -67,18 +71,18 @@ def _serving(settings: Settings) -> Iterator[Finding]:
         yield doubtful(ABOUT, said, "set ROOST_GATEWAY__JWKS_URL or _JWKS_FILE, or narrow ROOST_GATEWAY__ALLOW_CIDRS")
 
 
-def _web(settings: Settings) -> Iterator[Finding]:
+def _web(settings: Settings, without: Collection[str]) -> Iterator[Finding]:
     if not is_local(settings.console.host) and settings.console.jwks_file is None:
         said = "the console listens to others and has no keys: it will refuse everybody but this machine"
         yield wrong(ABOUT, said, "set ROOST_CONSOLE__JWKS_FILE")
-    named = {
-        "ROOST_AIRFLOW__URL": settings.airflow.url,
-        "ROOST_CONSOLE__URL": settings.console.url,
-        "ROOST_STORAGE__ENDPOINT": settings.storage.endpoint or "https://storage.googleapis.com",
-    }
-    for name, address in named.items():
+    named = (
+        ("airflow", "ROOST_AIRFLOW__URL", settings.airflow.url),
+        ("console", "ROOST_CONSOLE__URL", settings.console.url),
+        ("storage", "ROOST_STORAGE__ENDPOINT", settings.storage.endpoint or "https://storage.googleapis.com"),
+    )
+    for part, name, address in named:
         url = urlsplit(address)
-        if url.scheme == "http" and not is_local(url.hostname or ""):
+        if part not in without and url.scheme == "http" and not is_local(url.hostname or ""):
             said = f"{name} is {address}: what passes there, tokens included, can be read on the way"
             yield doubtful(ABOUT, said, "use https, or keep it within a network that nobody else is in")
 

@@ -6,14 +6,17 @@ them. The test says of each pod that it is well, the real controllers do the res
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +27,8 @@ from kubernetes.client.exceptions import ApiException
 
 from tests.cluster.by_hand import SCHEDULER, tell
 from tests.cluster.control_plane import Cluster
+from tests.cluster.world import World
+from tests.documented import commands as documented
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -32,7 +37,7 @@ NAMESPACE: Final = "roost-by-the-page"
 #: Beginnings of commands that are not run here, and why.
 ELSEWHERE: Final = {
     "make manifests": "tests/integration/manifests renders every overlay by it",
-    "kubectl -n roost exec": "no container runs here",
+    "kubectl -n roost exec": "no container runs here: the last test asks the pods of the whole overlay",
     "kubectl -n roost logs": "no container runs here",
     "helm": "there is neither helm nor the chart; tests/integration/manifests holds the values against what was looked up",
 }
@@ -42,9 +47,8 @@ _OF_CRON_JOBS: Final = [{"op": "add", "path": "/spec/jobTemplate/spec/template/s
 
 
 def commands() -> list[str]:
-    """Every command of the page, in its order: indented, a backslash carries it on."""
-    lines = re.findall(r"^ {4,}(\S.*)$", PAGE.read_text().replace("\\\n", " "), re.MULTILINE)
-    return [re.sub(r" +", " ", line) for line in lines if line.split()[0] in _PROGRAMS]
+    """Every command of the page, in its order."""
+    return [re.sub(r" +", " ", line) for line in documented(PAGE) if line.split()[0] in _PROGRAMS]
 
 
 def elsewhere(command: str) -> bool:
@@ -133,3 +137,26 @@ def test_every_command_of_the_page_does_what_it_says(cluster: Cluster, copy: Pat
         assert job.spec.template.spec.service_account_name == "roost-restart"
         assert job.spec.active_deadline_seconds == 7200
     cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.mark.usefixtures("bystander")
+def test_the_doctor_finds_every_dependency_well_from_inside_each_pod_as_the_page_calls_it(world: World) -> None:
+    """What is not safe in the overlay `local` (public secrets, no TLS) it says, too: that is its finding on settings."""
+    called = [match.groups() for one in commands() if (match := re.match(r"kubectl .* exec deploy/(\S+) -- (.*)", one))]
+    assert {name for name, _ in called} == {one["metadata"]["name"] for one in world.get("deployments")["items"]}
+    for deployment, words in called:
+        # A busy machine answers late: what is away for good is away at the end, too.
+        world.until(f"all is well: {words} in {deployment}", partial(_all_well, world, deployment, words), 240)
+
+
+def _all_well(world: World, deployment: str, words: str) -> bool:
+    found = world.get("deployment", deployment)["spec"]
+    labels = found["selector"]["matchLabels"]
+    pod = min(world.pods(labels["app.kubernetes.io/name"], labels.get("roost/pool")))
+    container = found["template"]["spec"]["containers"][0]["name"]
+    done = world.node.exec(pod, container, *shlex.split(words), "--json", seconds=420)
+    said = json.loads(done.stdout or "[]")
+    ill = [one for one in said if one["about"] != "settings" and one["level"] != "well"]
+    # Told where the wait ends in vain.
+    print(ill or done.stderr)
+    return bool(said) and not ill

@@ -61,6 +61,25 @@ def test_each_thing_that_others_could_use_is_named_alone(changes: dict[str, Any]
     assert said in sentence
 
 
+@pytest.mark.parametrize(
+    ("without", "changes"),
+    [
+        ("kafka", {"kafka": {"security_protocol": "PLAINTEXT", "replication": 1}}),
+        ("database", {"database": {"url": "postgresql://u:p@db.example.com/roost"}}),
+        ("pools", {"serving": {"control_token": None}}),
+        ("airflow", {"airflow": {"url": "http://airflow.example.com:8080"}}),
+        ("storage", {"storage": {"endpoint": "http://minio:9000"}}),
+    ],
+)
+def test_settings_of_what_a_process_does_not_need_are_not_held_against_it(
+    without: str, changes: dict[str, Any]
+) -> None:
+    sections = {name: {**SECURE.get(name, {}), **changes.get(name, {})} for name in {**SECURE, **changes}}
+    settings = Settings(**sections)
+    assert [one.level for one in settings_are_safe(settings, (without,))] == [Level.WELL]
+    assert Level.WELL not in {one.level for one in settings_are_safe(settings, ("policy",))}
+
+
 def test_no_finding_tells_a_secret() -> None:
     text = str(found({"database": {"url": "postgresql://u:hunter2@db.example.com/roost"}}, SECURE))
     assert "hunter2" not in text
