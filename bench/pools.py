@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 import grpc
 
 from bench.figures import Grid, percentile
-from bench.gateway import PREDICT
+from bench.gateway_ways import PREDICT
 from bench.machine import machine
 from bench.processor import processor_seconds
 from bench.report import Report

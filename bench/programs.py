@@ -32,7 +32,7 @@ def _ready(options: Options) -> Sequence[Report]:
 def _gateway(options: Options) -> Sequence[Report]:
     from bench import gateway
 
-    return [gateway.run(rounds=max(2, options.count * 2 // 3))]
+    return [gateway.run(rounds=options.count * 2)]
 
 
 def _churn(options: Options) -> Sequence[Report]:
@@ -44,7 +44,7 @@ def _churn(options: Options) -> Sequence[Report]:
 def _neighbour(options: Options) -> Sequence[Report]:
     from bench import neighbour
 
-    return [neighbour.run(rounds=max(2, options.count // 6))]
+    return [neighbour.run(single=options.count * 2, bursts=max(2, options.count // 3))]
 
 
 def _pools(options: Options) -> Sequence[Report]:
