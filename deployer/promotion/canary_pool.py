@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Final
 
 from deployer.domain.planner import Change, Isolate, Remove
+from deployer.domain.transitions import Step
 from deployer.promotion.desired_store import DesiredStore
 from deployer.promotion.nodes import PoolNodes, Seen
 from deployer.promotion.pace import AT_ONCE, UNTIL_WOKEN, Pace
@@ -18,6 +19,7 @@ from roost.contracts.acks import VersionState
 from roost.contracts.desired import DesiredState, DesiredVersion
 from roost.contracts.errors import Conflict, Permanent, Retryable
 from roost.contracts.rollout import Phase, Rollout
+from roost.contracts.verdict import Outcome
 from roost.ports.ledger import RolloutQuery
 from roost.telemetry import rollout_spans, tracing
 
@@ -32,7 +34,14 @@ _RETRY: Final = 1.0
 _KEPT: Final = 60.0
 #: A candidate that met a bug is measured again so seldom.
 _REST: Final = 60.0
+#: A measurement that its node did not outlive is made again so often. Then it may be the candidate that ends the node.
+_AGAIN: Final = 2
 _ENDED: Final = frozenset({VersionState.PROVEN, VersionState.FAILED})
+_NOWHERE: Final = Candidate(address=None, loaded=None)
+
+
+class CutShort(Retryable):
+    """The node was replaced in the middle of a measurement, which says nothing then."""
 
 
 class CanaryPool:
@@ -46,6 +55,7 @@ class CanaryPool:
         self._judges = judges
         self._running: dict[str, Future[None]] = {}
         self._resting: dict[str, float] = {}
+        self._cut_short: dict[str, int] = {}
         self._seen = Seen(counted=(), absent=())
         #: Called from a judge's thread when a measurement ended, so that the loop looks again.
         self.on_judged: Callable[[], None] = lambda: None
@@ -98,7 +108,7 @@ class CanaryPool:
     def _judged(self, rollout: Rollout, candidate: Candidate) -> None:
         try:
             with tracing.span("canary checks", rollout.place, rollout_spans.facts(rollout)):
-                step = self._judge(rollout, candidate)
+                step = self._measured(rollout, candidate)
             self._parts.write([step])
         except Permanent as error:
             # It will fail again however often it is measured; nobody else's candidate waits for that.
@@ -114,6 +124,22 @@ class CanaryPool:
         finally:
             self.on_judged()
 
+    def _measured(self, rollout: Rollout, candidate: Candidate) -> Step:
+        """What the verdict leads to. No model fails by a node that was restarted, drained or lost meanwhile."""
+        step = self._judge(rollout, candidate)
+        verdict = step.after.verdict
+        if verdict is None or verdict.outcome is Outcome.PASS or self._stands(candidate):
+            self._cut_short.pop(rollout.id, None)
+            return step
+        times = self._cut_short[rollout.id] = self._cut_short.get(rollout.id, 0) + 1
+        if times <= _AGAIN:
+            raise CutShort("the canary node was restarted or lost in the middle of the measurement")
+        del self._cut_short[rollout.id]
+        return step if verdict.outcome is Outcome.INCONCLUSIVE else self._judge(rollout, _NOWHERE)
+
+    def _stands(self, candidate: Candidate) -> bool:
+        return candidate.address is None or self._nodes.stands(candidate.address, candidate.restarts)
+
     def _collect(self) -> None:
         """Forget measurements that ended. What they did not expect is a bug, and crashes here, loudly."""
         for rollout_id, future in list(self._running.items()):
@@ -123,15 +149,16 @@ class CanaryPool:
 
     def _find(self, rollout: Rollout) -> Candidate:
         """Where the candidate is loaded; failing that, where it failed; failing that, nowhere."""
-        failed = Candidate(address=None, loaded=None)
+        failed = _NOWHERE
         for address, node in self._seen.counted:
             model = node.model(rollout.name)
             entry = model.state_of(rollout.version) if model else None
             if entry is None or entry.state not in _ENDED:
                 continue
+            found = Candidate(address=address, loaded=entry, restarts=node.restarts)
             if entry.state is VersionState.PROVEN:
-                return Candidate(address=address, loaded=entry)
-            failed = Candidate(address=address, loaded=entry)
+                return found
+            failed = found
         return failed
 
     def _wait(self, state: DesiredState) -> Pace:

@@ -84,6 +84,14 @@ class PoolNodes:
                 except NodeUnavailable as error:
                     self._rest(node, error)
 
+    def stands(self, node: NodeAddress, restarts: int) -> bool:
+        """Whether that very node answers, takes requests and has the model server that it had then. For any thread."""
+        try:
+            state = self._control.state(node, deadline=_ANSWER_SECONDS)
+        except NodeUnavailable:
+            return False
+        return state.node == node.node and not state.draining and state.restarts == restarts
+
     def _look(self, ask: Callable[[NodeAddress], NodeState]) -> Seen:
         try:
             known = self._directory.nodes(self.pool)

@@ -50,6 +50,8 @@ class Candidate:
 
     address: NodeAddress | None
     loaded: NodeVersion | None
+    #: That node's count of restarts then: one whose model server was replaced since says nothing of the candidate.
+    restarts: int = 0
 
 
 class CanaryGate:
