@@ -10,7 +10,6 @@ the doors alone cost.
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from typing import Final
 
 import grpc
 
+from roost import process
 from roost.adapters.tf_messages import predict_pb2
 from serving.model_server.predict import predict, read_inputs
 from serving.model_server.rest.answer import Answer
@@ -83,7 +83,7 @@ class _Nothing(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no typ
 def nothing(socket: str, port: int) -> None:
     """Serve until SIGTERM."""
     over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    process.obey_signals("nothing", over)
     server = grpc.server(ThreadPoolExecutor(_THREADS))
     server.add_generic_rpc_handlers((_Nothing(),))
     server.add_insecure_port(f"unix:{socket}")

@@ -31,7 +31,7 @@ def run(name: str, settings: Settings, body: Callable[[threading.Event], None]) 
     logs.configure(name, level=settings.log_level, form=settings.log_format)
     stop = threading.Event()
 
-    _obey_signals(name, stop)
+    obey_signals(name, stop)
     log.info("%s starts", name, extra={"action": "start"})
     try:
         with traced(name, settings):
@@ -69,8 +69,8 @@ def traced(name: str, settings: Settings) -> Iterator[None]:
         tracing.stop()
 
 
-def _obey_signals(name: str, stop: threading.Event) -> None:
-    """Have a thread log the first signal and set the event.
+def obey_signals(name: str, stop: threading.Event) -> None:
+    """Have a thread log the first SIGTERM or SIGINT and set the event. For the main thread; `run` does it itself.
 
     A handler runs in the main thread, between any two of its instructions: where those were of the event's own lock,
     or of a log line under way, setting and logging there waited for ever for what they had interrupted. `put` of a

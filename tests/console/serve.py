@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import threading
 
 from deployer.console.main import serve
+from roost import process
 from roost.contracts import events
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import Command, OperationReported
@@ -82,8 +82,7 @@ def main() -> None:
     world = World.empty() if chosen.empty else seed.build()
     world.pool.faults("default-2").down = chosen.node_down
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    process.obey_signals("console", stop)
     threading.Thread(target=SmallDeployer(world).run, args=(stop,), daemon=True).start()
     serve(world.sources, ConsoleSettings(port=chosen.port, url=f"http://127.0.0.1:{chosen.port}"), stop)
 
