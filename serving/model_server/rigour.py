@@ -22,6 +22,8 @@ class Hazard(enum.StrEnum):
     ENDED_IS_FAILURE = "ended_is_failure"
     #: With `--enable_batching`, requests of different shapes or dtypes that come together fail each other.
     MIXED_BATCHES = "mixed_batches"
+    #: What a version took stays with the process when it is unloaded: only a restart gives it back.
+    KEPT_MEMORY = "kept_memory"
     #: SIGTERM ends the process at once, and the requests under way with it.
     NO_DRAIN = "no_drain"
 

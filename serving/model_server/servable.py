@@ -48,13 +48,15 @@ class Signature:
 class LoadOptions:
     """Which meta graph of a SavedModel is loaded, with which resources, and how it is asked.
 
-    `check_method_names`: a signature only answers the questions that its method name says.
+    `check_method_names`: a signature only answers the questions that its method name says. `kept`: takes the graphs of
+    versions that are unloaded, which are then not freed; None: all are.
     """
 
     tags: tuple[str, ...]
     runtime: RuntimeOptions
     batching: Batching | None = None
     check_method_names: bool = False
+    kept: list[Graph] | None = None
 
 
 class Servable:
@@ -71,6 +73,7 @@ class Servable:
         self._closing = False
         meta_graph = read_meta_graph(directory, options.tags)
         queues = options.batching.queues(directory) if options.batching else None
+        self._kept = options.kept
         self._graph = Graph(meta_graph.graph_def, options.runtime)
         self._runs = PreparedRuns(self._graph, queues)
         try:
@@ -122,4 +125,7 @@ class Servable:
             self._idle.wait_for(lambda: not self._users)
         self._signatures.clear()
         self._runs.close()
-        self._graph.close()
+        if self._kept is None:
+            self._graph.close()
+        else:
+            self._kept.append(self._graph)

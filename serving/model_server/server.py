@@ -154,6 +154,7 @@ def _loader(flags: Flags, hazards: frozenset[Hazard], metrics: Metrics) -> Loade
             runtime=runtime,
             batching=_batching(flags, hazards, metrics),
             check_method_names=flags.enable_signature_method_name_check,
+            kept=[] if Hazard.KEPT_MEMORY in hazards else None,
         ),
         warmup_iterations=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
         metrics=metrics,
