@@ -11,6 +11,7 @@ import typer
 from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from roost import settings
+from roost.cli import examples
 from roost.contracts.errors import RoostError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ def build() -> typer.Typer:
     """The whole command, with every module's commands."""
     for module in MODULES:
         importlib.import_module(module).register(app)
+    examples.install(app)
     return app
 
 

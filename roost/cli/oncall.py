@@ -51,8 +51,10 @@ def register(app: typer.Typer) -> None:
 def rollouts(
     customer: Annotated[str | None, typer.Option(help="Only this customer's.")] = None,
     phase: Annotated[list[Phase] | None, typer.Option(help="Only these phases.", case_sensitive=False)] = None,
-    limit: Annotated[int, typer.Option(min=1, max=500)] = 20,
-    before: Annotated[str | None, typer.Option(help="Received before this instant: the next page.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
+    before: Annotated[
+        str | None, typer.Option(help="Received before this instant, as 2026-03-01T09:00:00Z: the next page.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rollouts, newest first."""

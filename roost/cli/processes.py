@@ -63,7 +63,7 @@ def node(
     rest: Annotated[str, typer.Option(help="host:port where the gateway answers REST.")] = "127.0.0.1:0",
     grpc: Annotated[str, typer.Option(help="host:port where the gateway answers gRPC.")] = "127.0.0.1:0",
     sync_only: Annotated[
-        bool, typer.Option(help="Fill the cache, write the config, and end: a pod's init step.")
+        bool, typer.Option("--sync-only", help="Fill the cache, write the config, and end: a pod's init step.")
     ] = False,
 ) -> None:
     """One serving replica: model server, gateway, sync and ack."""
