@@ -78,7 +78,7 @@ def restart(
     pool: Pool = "default",
     reason: Annotated[str, typer.Option(help="Why; it is in the deploy event.")] = "scheduled",
     always: Annotated[bool, typer.Option("--always", help="Restart every node, whatever the policy says.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between restarts; 0 does one and ends.")] = 0,
+    every: Annotated[float, typer.Option(min=0, help="Seconds between restarts; 0 does one and ends.")] = 0,
 ) -> None:
     """Rolling restart: one node at a time, capacity held, after a boot test of the config."""
     from deployer.restart.main import RestartOptions, run

@@ -273,5 +273,5 @@ def _print_growth(file: Path, size: int) -> int:
 def _port(text: str) -> tuple[str, int]:
     name, _, number = text.partition("=")
     if not number.isdecimal() or int(number) > 65_535:
-        raise SettingsInvalid(f"--port takes NAME=NUMBER, such as console=8088; not {text!r}")
+        raise SettingsInvalid(f"--port takes NAME=NUMBER, such as console=8088, a port up to 65535; not {text!r}")
     return name, int(number)

@@ -83,7 +83,7 @@ class Startup:
 
     def _failure(self, part: Part, reason: str) -> PartFailed:
         log = self._state.log(part.name)
-        remedy = part.remedy or "mend what it says, then: roost up"
+        remedy = part.remedy or "mend what it says, then start it again"
         lines = last_lines(self._state, part.name, _LAST_LINES, skip=self._log_sizes.get(part.name, 0))
         quoted = "\n".join(f"  | {line}" for line in lines) or "  | (it wrote nothing)"
         return PartFailed(f"{part.name} {reason}\n{quoted}\n  whole log: {log}\n  remedy: {remedy}")
