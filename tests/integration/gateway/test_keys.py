@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from roost.settings import GatewaySettings, TokenIssuer
+from serving.gateway.render import render
 from serving.gateway.tokens import SigningKey, key_set
 from tests.integration.gateway.asking import a_token, codes
-from tests.integration.gateway.running import configured, running
+from tests.integration.gateway.running import configured, running, started
 from tests.integration.gateway.stand_in import StandIn
 from tests.parts import free_port
 
@@ -48,7 +49,7 @@ def test_keys_come_from_a_url_also_when_it_answers_late(model_server: StandIn, s
     with running(configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)) as it:
         assert codes(it, a_token(signing_key)) == (401, "UNAUTHENTICATED")
 
-        with published(key_set([signing_key]), port):
+        with published(lambda: key_set([signing_key]), port):
             # Each of the two doors fetches for itself.
             until = time.monotonic() + 15
             both = (200, "OK")
@@ -58,6 +59,38 @@ def test_keys_come_from_a_url_also_when_it_answers_late(model_server: StandIn, s
         # The keys are kept: whoever publishes them is not asked for each request, and may be away.
         assert codes(it, a_token(signing_key)) == both
         assert codes(it, a_token(SigningKey.create())) == (401, "UNAUTHENTICATED")
+
+
+def test_keys_of_a_url_are_fetched_again_and_those_that_were_withdrawn_open_nothing(
+    model_server: StandIn, signing_key: SigningKey, tmp_path: Path
+):
+    fresh, port = SigningKey.create(), free_port()
+    settings = GatewaySettings(jwks_url=f"http://127.0.0.1:{port}/keys/jwks.json")
+    config = configured(tmp_path, socket=model_server.socket, rest=model_server.rest, settings=settings)
+    # Five minutes in earnest; fetched five seconds before they are over.
+    often = render(config).replace('"cache_duration": "300s"', '"cache_duration": "6s"')
+    sets = [key_set([signing_key])]
+    with published(lambda: sets[-1], port), started(config, often) as it:
+        unseen, new = a_token(signing_key, subject="not-seen-before"), a_token(fresh)
+        assert codes(it, a_token(signing_key)) == (200, "OK")
+        assert codes(it, new) == (401, "UNAUTHENTICATED")
+
+        # As keys are changed: both for a while, then the new one alone.
+        sets.append(key_set([signing_key, fresh]))
+        until(lambda: codes(it, new) == (200, "OK"))
+        assert codes(it, a_token(signing_key, subject="still-good")) == (200, "OK")
+        sets.append(key_set([fresh]))
+        until(lambda: codes(it, a_token(signing_key, subject=f"at {time.monotonic()}")) == (401, "UNAUTHENTICATED"))
+
+        assert codes(it, unseen) == (401, "UNAUTHENTICATED")
+        assert codes(it, new) == (200, "OK")
+
+
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(0.05)
 
 
 def test_several_issuers_each_sign_with_keys_of_their_own(
@@ -85,14 +118,14 @@ def test_several_issuers_each_sign_with_keys_of_their_own(
 
 
 @contextmanager
-def published(content: str, port: int) -> Iterator[None]:
-    """Serves the content at every path of the port."""
+def published(content: Callable[[], str], port: int) -> Iterator[None]:
+    """Serves what the content is now at every path of the port."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(content.encode())
+            self.wfile.write(content().encode())
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

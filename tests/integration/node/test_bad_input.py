@@ -32,6 +32,8 @@ from tests.integration.model_server.running import DROP_IN, config, starting
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
 NAME = "ua.default"
+#: Takes rows of two numbers; the other one takes whatever shape it is given.
+PAIR = "ua.pair"
 FINE, FINE_JSON = np.array([3.0], np.float32), '{"instances": [3.0]}'
 #: Seconds that a client may take here for its headers and for its whole request; 10 and 30 in earnest.
 PATIENCE = 1.5
@@ -53,7 +55,7 @@ class Served:
 
     def grpc(self, array: np.ndarray[Any, Any], *, input_name: str = "x", token: str | None = None, **spec: Any) -> str:
         """``OK``, or the code and the words."""
-        request = predict_pb2.PredictRequest(model_spec={"name": NAME, **spec})
+        request = predict_pb2.PredictRequest(model_spec={"name": NAME} | spec)
         request.inputs[input_name].CopyFrom(tensor_from_array(array))
         try:
             self.gateway.call(PREDICT, request.SerializeToString(), token=token or a_token(self.key, customers=("ua",)))
@@ -85,12 +87,13 @@ class Served:
 def served(tiny_model_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     directory, signing_key = tmp_path_factory.mktemp("bad"), SigningKey.create()
     (directory / "jwks.json").write_text(key_set([signing_key]))
-    shutil.copytree(tiny_model_files / "one", directory / "served" / "1")
+    for name, kind in ((NAME, "one"), (PAIR, "pair")):
+        shutil.copytree(tiny_model_files / kind, directory / name / "1")
     labels = 'version_labels { key: "stable" value: 1 }'
     with starting(DROP_IN) as start:
         server = start(
             "--allow_version_labels_for_unavailable_models",
-            models=config({NAME: directory / "served"}, **{NAME: labels}),
+            models=config({name: directory / name for name in (NAME, PAIR)}, **{NAME: labels, PAIR: labels}),
         )
         gateway = configured(
             directory,
@@ -145,7 +148,16 @@ BAD = {
         grpc=lambda it: it.grpc(np.array(["a"], object)),
         code="INVALID_ARGUMENT: ",
     ),
-    "wrong shape": Bad(rest=lambda it: it.rest('{"instances": [[1.0, 2.0], [3.0]]}'), says="400 .*"),
+    "wrong shape": Bad(
+        rest=lambda it: it.rest('{"instances": [[1.0, 2.0, 3.0]]}', path=f"/v1/models/{PAIR}:predict"),
+        says=r"400 Matrix size-incompatible: In\[0\]: \[1,3\], In\[1\]: \[2,1\]",
+        grpc=lambda it: it.grpc(np.ones((1, 3), np.float32), name=PAIR),
+        code=r"INVALID_ARGUMENT: Matrix size-incompatible: In\[0\]: \[1,3\], In\[1\]: \[2,1\]",
+    ),
+    "rows of several lengths": Bad(
+        rest=lambda it: it.rest('{"instances": [[1.0, 2.0], [3.0]]}', path=f"/v1/models/{PAIR}:predict"),
+        says="400 .*Expecting tensor size: 2 but got: 1",
+    ),
     "missing feature": Bad(
         rest=lambda it: it.rest('{"instances": [{"z": 1.0}]}'),
         says="400 .*does not have named input: z",

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from roost.adapters.gcs import open_store
@@ -122,6 +123,40 @@ def test_a_model_server_that_is_killed_costs_no_request(fleet: Fleet):
         eventually(lambda: node.state().model_server_pid not in {None, before}, "it is replaced")
         node.await_ready()
         load.more()
+    assert load.failures == {UA: [], AA: []}
+
+
+def test_a_gateway_that_is_killed_costs_no_request(fleet: Fleet):
+    node = fleet.nodes[0]
+    crashes = 'roost_node_child_restarts_total{cause="crashed",child="gateway"}'
+    before = node.metric(crashes)
+    with Load(fleet.front, [UA, AA]) as load:
+        assert node.process is not None
+        gateway = next(child for child in psutil.Process(node.process.pid).children() if child.name() == "envoy")
+        gateway.kill()
+        eventually(lambda: node.metric(crashes) == before + 1, "it is missed")
+        node.await_ready()
+        load.more()
+    assert load.failures == {UA: [], AA: []}
+
+
+def test_a_node_that_is_drained_is_asked_nothing_costs_no_request_and_comes_back(fleet: Fleet):
+    node = fleet.nodes[0]
+    with Load(fleet.front, [UA, AA]) as load:
+
+        def asked() -> int:
+            """How much that node answered while the load went on."""
+            before = node.answered(UA)
+            load.more(10)
+            return node.answered(UA) - before
+
+        eventually(lambda: asked() > 0, "both nodes answer")
+        node.post("/drain")
+        eventually(lambda: asked() == 0, "the drained one is left alone")
+        assert not node.ready()
+        node.post("/undrain")
+        eventually(lambda: asked() > 0, "it is asked again")
+        assert node.ready()
     assert load.failures == {UA: [], AA: []}
 
 

@@ -33,7 +33,16 @@ def main(root: Path) -> None:
         def scale(self, x: object) -> dict[str, object]:
             return {"y": x * self.factor + tf.gather(self.ballast, [0])}
 
-    modules = {name: Scale(factor) for name, factor in FACTORS.items()} | {"heavy": Heavy()}
+    class Pair(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weights = tf.Variable([1.0, 2.0])
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="x")])
+        def scale(self, x: object) -> dict[str, object]:
+            return {"y": tf.linalg.matvec(x, self.weights)}
+
+    modules = {name: Scale(factor) for name, factor in FACTORS.items()} | {"heavy": Heavy(), "pair": Pair()}
     for name, module in modules.items():
         tf.saved_model.save(module, str(root / name), signatures={"serving_default": module.scale})
 

@@ -199,6 +199,20 @@ class RunningNode:
         answer = httpx.get(url, params={"after": after}, headers=headers, trust_env=False, timeout=60)
         return [NodeChange.model_validate(change) for change in answer.json()]
 
+    def answered(self, name: str) -> int:
+        """How many predictions its model server has answered under a served name."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        url = f"http://{self.address.control}/answered/{name}"
+        answer = httpx.get(url, headers=headers, trust_env=False, timeout=60).raise_for_status()
+        return int(sum(answer.json()["ended"].values()))
+
+    def post(self, path: str) -> None:
+        """Tell it something at its control port."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        httpx.post(
+            f"http://{self.address.control}{path}", headers=headers, trust_env=False, timeout=60
+        ).raise_for_status()
+
     def metric(self, name: str) -> float:
         """One of its metrics, with its labels as they are written; 0 where it is not there."""
         text = httpx.get(f"http://{self.address.control}/metrics", trust_env=False, timeout=60).text
