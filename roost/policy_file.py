@@ -28,11 +28,23 @@ class PolicyInForce:
     Safe to share between threads: whoever asks twice may be told two policies.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Read it. Raises `SettingsInvalid`: nothing is in force yet."""
+    def __init__(self, path: Path | None, *, at_first: Policy | None = None) -> None:
+        """Read it. `at_first` is in force where it cannot be used; without that, it raises `SettingsInvalid`."""
         self._path = path
-        self._policy = read(path)
+        #: Why the file could not be used at first.
+        self.fault: str | None = None
         self._content = self._hash()
+        try:
+            self._policy = read(path)
+        except SettingsInvalid as error:
+            if at_first is None:
+                raise
+            self._policy, self.fault = at_first, str(error)
+
+    @property
+    def policy(self) -> Policy:
+        """The whole of it, as it is now."""
+        return self._policy
 
     def rules_for(self, customer: str) -> Rules:
         """As `Policy.rules_for`."""

@@ -35,8 +35,12 @@ def clusters(config: GatewayConfig) -> list[Message]:
     return [*found, *_page(config), *keys.clusters(config)]
 
 
-def mirrors(config: GatewayConfig, table: RoutingTable) -> list[Message]:
-    """The candidates that get copies of requests."""
+def changing(config: GatewayConfig, table: RoutingTable) -> list[Message]:
+    """Those that come and go: the candidates that get copies of requests, and where copies are recorded."""
+    return [*_mirrors(config, table), *_taps(config, table)]
+
+
+def _mirrors(config: GatewayConfig, table: RoutingTable) -> list[Message]:
     addresses = {mirror.rest: _REST for mirror in table.mirrors.values()}
     addresses |= {mirror.grpc: _GRPC for mirror in table.mirrors.values()}
     found = []
@@ -48,15 +52,21 @@ def mirrors(config: GatewayConfig, table: RoutingTable) -> list[Message]:
 
 
 def _page(config: GatewayConfig) -> list[Message]:
-    """The node's own page, and where copies are recorded: too many copies are dropped, not kept waiting."""
+    """The node's own page."""
     if config.page_socket is None:
         return []
     address = pipe_address(str(config.page_socket.absolute()))
     found = [_limited(_cluster(PAGE_CLUSTER, address, _REST), connections=_PAGE_REQUESTS, waiting=_PAGE_REQUESTS)]
     found.append(_limited(_cluster(DOCS_CLUSTER, address, _REST), connections=2, waiting=_DOCS_READERS))
-    if config.tap_rate > 0:
-        found.append(_limited(_cluster(TAP_CLUSTER, address, _REST), connections=2, waiting=_TAP_COPIES))
     return found
+
+
+def _taps(config: GatewayConfig, table: RoutingTable) -> list[Message]:
+    """Where copies are recorded: too many are dropped, not kept waiting."""
+    if config.page_socket is None or table.recorded <= 0:
+        return []
+    address = pipe_address(str(config.page_socket.absolute()))
+    return [_limited(_cluster(TAP_CLUSTER, address, _REST), connections=2, waiting=_TAP_COPIES)]
 
 
 def _limited(cluster: Message, *, connections: int, waiting: int) -> Message:

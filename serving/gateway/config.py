@@ -69,8 +69,6 @@ class GatewayConfig:
     work_dir: Path
     #: Where the node's own page answers. None: the gateway has no routes to it.
     page_socket: Path | None = None
-    #: Share of the predictions that is copied to the page's socket, to be recorded. 0: no copies at all.
-    tap_rate: float = 0.0
     #: The pool's models have one version each, a candidate, and no label: it answers also who asks for the stable one.
     candidates: bool = False
     #: How the gateways of candidates are asked, where they speak TLS.

@@ -20,7 +20,7 @@ def configuration(config: GatewayConfig, table: RoutingTable | None = None) -> C
         admin_socket=config.admin_socket,
         listeners=listeners(config, table),
         clusters=clusters.clusters(config),
-        changing=clusters.mirrors(config, table),
+        changing=clusters.changing(config, table),
         more={
             "overload_manager": overload_manager(config.settings),
             "layered_runtime": runtime(),

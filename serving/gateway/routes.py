@@ -72,7 +72,7 @@ class _Route:
         """Envoy's form of it."""
         route: Message = {
             "match": self.match,
-            "route": self._action(config, mirrored=self.prediction and bool(table.mirrors)),
+            "route": self._action(config, table),
         }
         if self.told:
             route["typed_per_filter_config"] = self._script(config, table)
@@ -88,7 +88,7 @@ class _Route:
         chooses = self.prediction and not table.empty
         return route_script(told, *files, names=table.entries(str(self.told["api"])) if chooses else None)
 
-    def _action(self, config: GatewayConfig, *, mirrored: bool) -> Message:
+    def _action(self, config: GatewayConfig, table: RoutingTable) -> Message:
         retries: Message = {
             "retry_on": self.retry_on,
             # About two seconds in all: a model server that is replaced is back by then, or the caller is told.
@@ -101,9 +101,9 @@ class _Route:
         if self.rewrite:
             pattern, substitution = self.rewrite
             action["regex_rewrite"] = {"pattern": {"regex": pattern}, "substitution": substitution}
-        copies: list[Message] = [_COPY] if mirrored else []
-        if self.recorded and config.tap_rate > 0:
-            copies.append(_tap(config.tap_rate))
+        copies: list[Message] = [_COPY] if self.prediction and table.mirrors else []
+        if self.recorded and table.recorded > 0:
+            copies.append(_tap(table.recorded))
         return action | ({"request_mirror_policies": copies} if copies else {})
 
 

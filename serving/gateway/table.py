@@ -1,4 +1,4 @@
-"""What a gateway is told while it runs, by served name: which labels answer in which shares, and what is mirrored."""
+"""What a gateway is told while it runs: who answers a name, in which shares, what is mirrored and what recorded."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class RoutingTable:
     #: Served name to label to percent; what is left goes to `stable`.
     splits: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     mirrors: Mapping[str, Mirror] = field(default_factory=dict)
+    #: Share of the predictions that is copied to the page's socket, to be recorded. 0: no copies at all.
+    recorded: float = 0.0
 
     @property
     def empty(self) -> bool:

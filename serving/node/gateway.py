@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, Protocol
 
 from roost.contracts.errors import NodeUnavailable
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 _START_SECONDS: Final = 30.0
 _GRACE: Final = 5.0
+#: Until a gateway that did not follow a change of what is recorded is told again.
+_RETRY: Final = 5.0
 
 
 class Gateway(Protocol):
@@ -78,8 +81,11 @@ class EnvoyGateway:
         self._started_at = 0.0
         self._due = 0.0
         self._ready = False
+        self._follow_at = 0.0
         #: Called, from another thread, when the child has ended.
         self.on_exit: Callable[[], None] = lambda: None
+        #: Share of the predictions that is copied to be recorded, as it is to be now.
+        self.recorded: Callable[[], float] = lambda: 0.0
 
     def tend(self) -> bool:
         """Start, watch, start again with back-off."""
@@ -95,11 +101,15 @@ class EnvoyGateway:
             if not self._ready and now - self._started_at > _START_SECONDS:
                 self._child.kill()
                 self._failed("boot_hung", f"not ready after {_START_SECONDS:g} s; {self._child.last_words()}")
+        elif self._followed.recorded != self.recorded() and now >= self._follow_at:
+            self._follow_at = now + _RETRY
+            self._table = replace(self._table, recorded=self.recorded())
+            self._follow()
         return self._ready
 
     def steer(self, table: RoutingTable) -> bool:
         """Follow the table; a gateway that is not up yet starts with it."""
-        self._table = table
+        self._table = replace(table, recorded=self.recorded())
         return self._follow() if self._ready else True
 
     def _follow(self) -> bool:
@@ -148,6 +158,7 @@ class EnvoyGateway:
         log_file = self._config.work_dir.parent / "logs" / "gateway.log"
         self._started_at, self._ready = now, False
         try:
+            self._table = replace(self._table, recorded=self.recorded())
             file = self._files.start(configuration(self._config, self._table))
             self._followed = self._table
             self._config.admin_socket.unlink(missing_ok=True)

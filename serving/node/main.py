@@ -82,9 +82,8 @@ def _serve(
     _wake_at(stop, engine)
     GatewayMeter(GatewayAdmin(layout.envoy_socket).answers).start(stop)
     if page:
-        page.start(
-            NodeFacts(desired=lambda: watch.current, state=lambda: engine.board.state, manifest=manifests(layout))
-        )
+        facts = NodeFacts(desired=lambda: watch.current, state=lambda: engine.board.state, manifest=manifests(layout))
+        page.start(facts, engine.wake)
     try:
         engine.run(stop)
     finally:

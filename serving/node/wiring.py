@@ -62,7 +62,6 @@ def children(settings: Settings, layout: Layout, identity: Identity, upstream: s
         settings=settings.gateway,
         work_dir=layout.gateway,
         page_socket=layout.page_socket if page else None,
-        tap_rate=page.tap_rate if page else 0.0,
         candidates=identity.pool == settings.serving.canary_pool,
         tls=ClientTls.of(settings.serving),
     )
@@ -72,7 +71,10 @@ def children(settings: Settings, layout: Layout, identity: Identity, upstream: s
         rest_port=int(upstream.rpartition(":")[2]),
         load_threads=settings.serving.load_threads,
     )
-    return Children(server=server, gateway=EnvoyGateway(config, settings.serving.envoy, SystemClock()))
+    gateway = EnvoyGateway(config, settings.serving.envoy, SystemClock())
+    if page:
+        gateway.recorded = lambda: page.tap_rate
+    return Children(server=server, gateway=gateway)
 
 
 def engine(

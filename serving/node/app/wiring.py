@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from roost import policy_file
 from roost.adapters.gcs import open_store
 from roost.adapters.recordings import StoredRecordings
 from roost.adapters.tf_serving import ModelServerClient
-from roost.contracts.errors import ArtifactInvalid, SettingsInvalid
+from roost.contracts.errors import ArtifactInvalid
 from roost.contracts.manifest import MANIFEST_NAME, ArtifactManifest
-from roost.contracts.policy import Policy
 from roost.ports.clock import Clock, SystemClock
 from roost.settings import Settings
 from serving.node.app.catalogue import Catalogue, Key, NodeFacts
+from serving.node.app.following import FollowedPolicy
 from serving.node.app.predicting import Predictions
-from serving.node.app.rules import RuleBook
 from serving.node.app.server import AppServer
 from serving.node.app.upstream import ModelServerUpstream
 from serving.node.app.web import make_app
@@ -44,29 +43,32 @@ class Page:
         """
         self._settings = settings
         self._node = node
-        self._book = RuleBook(usable_policy(settings.deployer.policy_file))
+        self._policy = FollowedPolicy(settings.deployer.policy_file)
         self._server = AppServer(layout.page_socket)
         self._client = ModelServerClient(f"unix:{layout.model_server_socket}")
         self._recorder: Recorder | None = None
 
     @property
     def tap_rate(self) -> float:
-        """Share of the predictions that the gateway is to copy here. 0: none."""
-        return self._book.highest_rate
+        """Share of the predictions that the gateway is to copy here, as the policy has it now. 0: none."""
+        return self._policy.book.highest_rate
 
-    def start(self, facts: NodeFacts) -> None:
-        """Begin to answer, and to record."""
+    def start(self, facts: NodeFacts, on_policy: Callable[[], None]) -> None:
+        """Begin to answer, and to record. `on_policy` is called after the policy has changed."""
         clock = SystemClock()
         catalogue = Catalogue(facts)
         recorder = Recorder(self._tap_parts(catalogue, clock), flush_seconds=self._settings.serving.tap_flush_seconds)
-        service = Predictions(catalogue, ModelServerUpstream(self._client, clock), self._book, recorder)
+        service = Predictions(catalogue, ModelServerUpstream(self._client, clock), self._policy.book, recorder)
         page = make_app(service, clock)
-        self._server.start(with_taps(page, recorder) if self.tap_rate else page)
+        self._server.start(with_taps(page, recorder))
         self._recorder = recorder
         recorder.start()
+        self._policy.on_change = on_policy
+        self._policy.start(self._settings.serving.poll_seconds)
 
     def stop(self) -> None:
         """Finish what is under way, and write what was recorded."""
+        self._policy.stop()
         self._server.stop()
         if self._recorder is not None:
             self._recorder.stop()
@@ -79,7 +81,7 @@ class Page:
 
         key = self._settings.serving.tap_hash_key
         return TapParts(
-            book=self._book,
+            book=self._policy.book,
             catalogue=catalogue,
             redactor=Redactor(key.get_secret_value().encode() if key else None),
             recordings=recordings,
@@ -87,22 +89,6 @@ class Page:
             node=self._node,
             chance=random.random,
         )
-
-
-def usable_policy(file: Path | None) -> Policy:
-    """The policy in that file, or the defaults where it cannot be used: nothing recorded, nobody's default.
-
-    A typing error, or a field that only newer nodes know, must not keep a node that restarts from serving.
-    """
-    try:
-        return policy_file.read(file)
-    except SettingsInvalid as error:
-        log.error(  # noqa: TRY400 (the sentence says it all, a traceback nothing)
-            "this node serves without a policy, records nothing and knows no cohort's default: %s",
-            error,
-            extra={"action": "policy_refused"},
-        )
-        return Policy()
 
 
 def manifests(layout: Layout) -> partial[ArtifactManifest]:

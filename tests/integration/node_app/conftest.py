@@ -67,7 +67,7 @@ def town(flight_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         try:
             node.settle(generation)
             node.await_ready()
-            yield Town(fleet=fleet, node=node, key=key)
+            yield Town(fleet=fleet, node=node, key=key, policy=policy)
         finally:
             node.stop()
             node.control.close()

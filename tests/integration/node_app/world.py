@@ -99,6 +99,8 @@ class Town:
     fleet: Fleet
     node: RunningNode
     key: SigningKey
+    #: The node's policy file.
+    policy: Path
 
     def token(
         self,

@@ -11,10 +11,11 @@ from roost.contracts.policy import Policy
 from roost.settings import GatewaySettings
 from serving.gateway.config import GatewayConfig
 from serving.gateway.render import bootstrap
+from serving.gateway.table import RoutingTable
 from serving.node.app.rules import RuleBook
 
 
-def rendered(page: Path | None = Path("/run/roost/page.sock"), tap_rate: float = 0.0) -> str:
+def rendered(page: Path | None = Path("/run/roost/page.sock"), recorded: float = 0.0) -> str:
     config = GatewayConfig(
         rest="127.0.0.1:8501",
         grpc="127.0.0.1:8500",
@@ -24,9 +25,8 @@ def rendered(page: Path | None = Path("/run/roost/page.sock"), tap_rate: float =
         settings=GatewaySettings(),
         work_dir=Path("/run/roost"),
         page_socket=page,
-        tap_rate=tap_rate,
     )
-    return json.dumps(bootstrap(config))
+    return json.dumps(bootstrap(config, RoutingTable(recorded=recorded)))
 
 
 def test_without_a_page_there_is_neither_its_route_nor_its_cluster() -> None:
@@ -36,7 +36,7 @@ def test_without_a_page_there_is_neither_its_route_nor_its_cluster() -> None:
 
 
 def test_taps_that_are_off_leave_no_trace() -> None:
-    text = rendered(tap_rate=0.0)
+    text = rendered(recorded=0.0)
 
     assert "node_taps" not in text
     assert "request_mirror_policies" not in text
@@ -44,7 +44,7 @@ def test_taps_that_are_off_leave_no_trace() -> None:
 
 @pytest.mark.parametrize(("rate", "numerator"), [(0.01, 10_000), (1.0, 1_000_000), (0.000001, 1)])
 def test_copies_are_made_at_the_rate_of_predictions_only(rate: float, numerator: int) -> None:
-    text = rendered(tap_rate=rate)
+    text = rendered(recorded=rate)
 
     # REST's prediction and gRPC's Predict; neither the page's own requests nor metadata nor status.
     assert text.count('"cluster": "node_taps"') == 2
