@@ -15,6 +15,7 @@ from deployer.promotion.fence import Fence
 from deployer.promotion.nodes import PoolNodes
 from deployer.promotion.promoter import Promoter
 from deployer.promotion.reconciler import Reconciler
+from deployer.restart.record import RestartRecord
 from deployer.rollout.canary import CanaryJudge
 from deployer.rollout.census import Census
 from deployer.rollout.commands import Commands
@@ -102,6 +103,7 @@ class Deployer:
             self._canary(canary),
             *(self._reconciler(name) for name in (serving.pool, serving.canary_pool)),
             self._repeated("census", Census(parts).step),
+            self._repeated("restarts", self._restarts().step),
             self._retention(),
             *self._policy(),
         ]
@@ -144,6 +146,12 @@ class Deployer:
         reconciler = Reconciler(self._desired(pool), self._nodes(pool), self._parts.policy.restart)
         self._follows.append(lambda: setattr(reconciler, "restart", self._parts.policy.restart))
         return self._repeated(f"reconciler/{pool}", reconciler.step)
+
+    def _restarts(self) -> RestartRecord:
+        parts, serving = self._parts, self._settings.serving
+        return RestartRecord(
+            parts.ledger, parts.clock, (serving.pool, serving.canary_pool), lambda: parts.policy.restart
+        )
 
     def _retention(self) -> Loop:
         retention = Retention(self._parts, timedelta(days=self._settings.deployer.retention_days))

@@ -18,7 +18,7 @@ _HEAD: Final = """\
 
 Generated from `roost/telemetry/metrics.py` and `catalogue.py` by `python -m roost.metrics_docs`. Do not edit.
 
-Each process shows its own at `/metrics`, in Prometheus' text form: consumers, deployer and restart timer on
+Each process shows its own at `/metrics`, in Prometheus' text form: consumers and deployer on
 `ROOST_HEALTH_HOST:ROOST_HEALTH_PORT`, a serving node on its control port, the console on its own. Names are
 `roost_<subsystem>_<name>_<unit>`. No label is a customer, a served name or a version: thousands of customers must not
 become thousands of series. What happened to one customer is in the ledger (`roost why`, the dashboard *one customer*).

@@ -23,7 +23,6 @@ from roost.ports.clock import Clock
 from roost.ports.ledger import Leases, Outbox
 from roost.ports.object_store import ObjectStore
 from roost.ports.serving import NodeAddress, NodeControl, NodeDirectory, PoolWorkload
-from roost.telemetry import metrics
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +126,6 @@ class RollingRestart:
         if trouble is not None:
             self._refuse(order, (), f"The roll of pool {pool} did not finish; its old pods go on serving: {trouble}.")
         names = [node.node for node in self._fleet.directory.nodes(pool)]
-        metrics.RESTARTS.labels(pool=pool, result="restarted").inc(len(names))
         self._report(order, "restart.finished", f"{order.reason}: {len(names)} replaced.", nodes=names)
         return tuple(names)
 
@@ -158,7 +156,6 @@ class RollingRestart:
             found = "it does not answer" if state is None else choice.trouble(state, desired)
             sentence = f"{test}Node {node.node} did not come back within {order.node_seconds:g} s: {found}."
             self._refuse(order, done, sentence)
-        metrics.RESTARTS.labels(pool=self._fleet.pool, result="restarted").inc()
         log.info(
             "node %s restarted in %.1f s",
             node.node,
@@ -222,7 +219,6 @@ class RollingRestart:
             return DesiredState.empty(self._fleet.pool)
 
     def _refuse(self, order: Order, done: Sequence[str], reason: str) -> NoReturn:
-        metrics.RESTARTS.labels(pool=self._fleet.pool, result="refused").inc()
         self._report(order, "restart.refused", reason, nodes=list(done))
         raise RestartRefused(reason)
 

@@ -25,7 +25,10 @@ FLEET_BOARD: Final = Dashboard(
         Panel(
             title="Restarts due",
             kind="stat",
-            queries=(("max by (pool) (roost_pool_restarts_due_count)", "{{pool}}"),),
+            queries=(
+                ("max by (pool) (roost_pool_restarts_due_count)", "{{pool}}"),
+                ("max by (pool) (roost_pool_restarts_refused_count)", "{{pool}}: refused in a row"),
+            ),
         ),
         Panel(title="Generation by node", queries=(("roost_node_generation", "{{instance}}"),), width=12),
         Panel(title="First to last node", unit="s", queries=quantiles("roost_pool_flip_skew_seconds"), width=12),

@@ -85,7 +85,6 @@ _PROCESSES: Final[Mapping[str, str]] = {
     "roost_gateway_": "serving node",
     "roost_app_": "serving node",
     "roost_tap_": "serving node",
-    "roost_restart_": "rolling restart with --every",
     "roost_console_": "console",
     "roost_trace_": "every process, where traces are on",
 }

@@ -74,6 +74,16 @@ NODES_ANSWERING: Final = Gauge(
 RESTARTS_DUE: Final = Gauge(
     "roost_pool_restarts_due_count", "Nodes that the policy wants restarted: stale, or leaking.", ["pool"]
 )
+RESTARTS_REFUSED: Final = Gauge(
+    "roost_pool_restarts_refused_count",
+    "Restarts of the pool that were refused or did not finish, since the last one that was finished.",
+    ["pool"],
+)
+RESTART_AGE: Final = Gauge(
+    "roost_pool_restart_age_seconds",
+    "Since a restart of the pool was last finished, where the policy has every node restarted each time; elsewhere 0.",
+    ["pool"],
+)
 LEDGER_BEHIND: Final = Gauge(
     "roost_pool_ledger_behind_count",
     "Generations of the pool's desired object that the ledger knows nothing of; nothing is deployed by its word then.",
@@ -124,9 +134,6 @@ NODE_NEIGHBOUR_P99: Final = Gauge(
 NODE_LOADS_HELD: Final = Counter("roost_node_loads_held_seconds_total", "Seconds that loads waited for the neighbours.")
 NODE_RESTARTS: Final = Counter(
     "roost_node_child_restarts_total", "Children that were replaced, by child and cause.", ["child", "cause"]
-)
-RESTARTS: Final = Counter(
-    "roost_restart_nodes_total", "Nodes that a rolling restart dealt with, by result.", ["pool", "result"]
 )
 CONSOLE_COMMANDS: Final = Counter(
     "roost_console_commands_total",
