@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from pydantic import SecretStr
@@ -17,8 +15,8 @@ from pydantic import SecretStr
 from roost.adapters.gcs import open_store
 from roost.adapters.kafka import open_publisher
 from roost.adapters.postgres import open_ledger
-from roost.contracts.cloudevents import Event, encode
-from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp, Topic
+from roost.contracts.cloudevents import Event
+from roost.contracts.events import Topic
 from roost.contracts.rollout import Phase, Rollout
 from roost.embedded.demo.load import Load
 from roost.embedded.demo.predictions import all_answer
@@ -30,6 +28,7 @@ from tests.cluster.agent.images import REPOSITORY
 from tests.cluster.control_plane import Cluster
 from tests.cluster.nodes import Node
 from tests.cluster.processes import until
+from tests.signups import signed_up
 from training.datasets.flights import FlightsDataset
 
 Found = Any
@@ -100,16 +99,8 @@ class World:
 
     def publish_signup(self, customer: str) -> None:
         """An event from outside, as any producer would send it."""
-        event = Event(
-            id=uuid.uuid4().hex,
-            type=CUSTOMER_SIGNED_UP,
-            source="tests/cluster",
-            subject=customer,
-            time=datetime.now(UTC),
-            data=CustomerSignedUp(customer=customer),
-        )
         publisher = open_publisher(KafkaSettings(bootstrap=beside.KAFKA))
-        publisher.send(Topic.CUSTOMERS, encode(event))
+        publisher.send(Topic.CUSTOMERS, signed_up(customer))
         publisher.close()
 
     def train(self, customer: str, run_id: str, window: str = "2013-01-01:2013-02-15") -> None:
@@ -160,7 +151,7 @@ class World:
         return Load(f"{address}:8501", f"{address}:8500", f"{customer}.default", rows, per_second=per_second)
 
     def events(self) -> list[Event]:
-        """Every deploy event, newest first."""
+        """The newest 500 deploy events, oldest first."""
         return [row.event for row in self.ledger.recent_events(limit=500)]
 
 

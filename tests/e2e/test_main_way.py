@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import signal
-import uuid
 from collections import Counter
 from datetime import UTC, datetime
 
 import pytest
 
-from roost.contracts.cloudevents import Event, Message, encode
-from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp, Topic
+from roost.contracts.cloudevents import Message, encode
+from roost.contracts.events import Topic
 from roost.contracts.rollout import Phase
 from roost.embedded.demo.load import Load
 from tests.e2e.world import World
+from tests.signups import signed_up
 from training.datasets.flights import FlightsDataset
 
 pytestmark = [pytest.mark.e2e, pytest.mark.tensorflow, pytest.mark.timeout(600)]
@@ -64,7 +64,7 @@ def test_an_event_that_comes_ten_times_is_one_rollout(world: World) -> None:
 def test_what_nobody_can_handle_becomes_a_dead_letter_with_its_reason_and_the_next_event_is_handled(
     world: World,
 ) -> None:
-    good = _signed_up("garbage-neighbour")
+    good = signed_up("garbage-neighbour")
     headers = dict(good.headers)
     cases = {
         "not JSON": Message(key=b"x", value=b"\xff\x00garbage", headers=good.headers),
@@ -113,16 +113,16 @@ def test_a_digest_that_does_not_match_is_refused_by_name(world: World) -> None:
 @pytest.mark.bus
 @pytest.mark.lasting_bus
 def test_a_broker_that_is_killed_takes_nothing_with_it_not_even_what_nobody_has_read(world: World) -> None:
-    world.send(Topic.CUSTOMERS, _signed_up("before-the-broker-died"))
+    world.send(Topic.CUSTOMERS, signed_up("before-the-broker-died"))
     world.until("it is taken", lambda: world.customer("before-the-broker-died"), 90)
     consumer = world.pid("signup-consumer")
     os.kill(consumer, signal.SIGSTOP)
-    world.send(Topic.CUSTOMERS, _signed_up("not-yet-read"))
+    world.send(Topic.CUSTOMERS, signed_up("not-yet-read"))
     before = world.kill("broker")
     world.until_restarted("broker", before)
     os.kill(consumer, signal.SIGCONT)
     world.until("what was sent before is taken", lambda: world.customer("not-yet-read"), 120)
-    world.send(Topic.CUSTOMERS, _signed_up("after-it-came-back"))
+    world.send(Topic.CUSTOMERS, signed_up("after-it-came-back"))
     world.until("a new event is taken", lambda: world.customer("after-it-came-back"), 90)
     world.until("nothing waits", lambda: "\n0 events behind" in world.run("topics", "lag", check=False), 60)
 
@@ -135,7 +135,7 @@ def test_a_broker_that_forgets_everything_loses_nothing_that_was_accepted(world:
     before = world.kill("broker")
     world.until_restarted("broker", before)
     world.until_phase("fl", "before-the-broker-died", Phase.LIVE, Phase.SETTLED)
-    world.send(Topic.CUSTOMERS, _signed_up("after-the-broker-died"))
+    world.send(Topic.CUSTOMERS, signed_up("after-the-broker-died"))
     world.until("a new event is taken", lambda: world.customer("after-the-broker-died"), 90)
 
 
@@ -174,18 +174,6 @@ def test_bad_ids_and_unknown_customers_are_named_by_the_command(world: World) ->
     assert "'../etc' is not valid" in world.run("signup", "../etc", check=False)
     assert "nobody" in world.run("why", "nobody", check=False)
     assert "nobody" in world.run("train", "nobody", check=False)
-
-
-def _signed_up(customer: str) -> Message:
-    event = Event(
-        id=uuid.uuid4().hex,
-        type=CUSTOMER_SIGNED_UP,
-        source="tests/e2e",
-        subject=customer,
-        time=datetime.now(UTC),
-        data=CustomerSignedUp(customer=customer),
-    )
-    return encode(event)
 
 
 def _bucket(world: World) -> str:
