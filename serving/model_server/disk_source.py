@@ -3,7 +3,7 @@
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,10 @@ _LOG = logging.getLogger(__name__)
 Wanted = dict[str, dict[int, Path]]
 
 
-def find_versions(base_path: str) -> dict[int, Path]:
-    """Return what is called like a version below a base path, be it a directory or not: a file fails its load.
-
-    Raises OSError where it cannot be listed.
-    """
+def versions_among(names: Iterable[str], base_path: str) -> dict[int, Path]:
+    """Return what is called like a version below a base path, be it a directory or not: a file fails its load."""
     found: dict[int, Path] = {}
-    with os.scandir(base_path) as entries:
-        names = sorted(entry.name for entry in entries)
-    for name in names:
+    for name in sorted(names):
         version = version_of(name)
         if version is None:
             continue
@@ -50,6 +45,15 @@ class Polling:
     at_reload: bool = True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What is wanted of a model, and what that was made of. `names` None: it is looked into, and told of, each time."""
+
+    entry: ModelEntry
+    names: Sequence[str] | None
+    wanted: dict[int, Path]
+
+
 class DiskSource:
     """Polls the base paths of the configured models and hands what is wanted to `on_wanted`.
 
@@ -62,6 +66,9 @@ class DiskSource:
         self._on_wanted = on_wanted
         self._models: Mapping[str, ModelEntry] | None = None
         self._wanted: Wanted = {}
+        #: What was made of each model's entry and listing, where nothing was to be said about it: the next poll mostly
+        #: finds the same, and thousands of models are polled every second.
+        self._known: dict[str, _Known] = {}
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="disk-source", daemon=True)
@@ -94,17 +101,24 @@ class DiskSource:
     def poll(self) -> None:
         """Look at every base path once. A path that cannot be listed is logged, and nothing changes."""
         with self._lock:
-            wanted: Wanted = {}
+            known: dict[str, _Known] = {}
             for entry in (self._models or {}).values():
                 try:
-                    found = find_versions(entry.base_path)
+                    names = os.listdir(entry.base_path)  # noqa: PTH208  (half the time, thousands of times a second)
                 except OSError as error:
                     _LOG.error(
                         "FileSystemStoragePathSource encountered a filesystem access error: %s", _what(entry, error)
                     )
                     return
-                wanted[entry.name] = _wanted(entry, found)
-            self._tell(wanted)
+                known[entry.name] = self._look(entry, names)
+            self._known = {name: each for name, each in known.items() if each.names is not None}
+            self._tell({name: each.wanted for name, each in known.items()})
+
+    def _look(self, entry: ModelEntry, names: list[str]) -> _Known:
+        before = self._known.get(entry.name)
+        if before is not None and before.names == names and before.entry == entry:
+            return before
+        return _looked_into(entry, names)
 
     def _tell(self, wanted: Wanted) -> None:
         self._wanted = wanted
@@ -124,9 +138,11 @@ def _what(entry: ModelEntry, error: OSError) -> str:
     return f"{entry.base_path} for servable {entry.name}; {error.strerror}"
 
 
-def _wanted(entry: ModelEntry, found: dict[int, Path]) -> dict[int, Path]:
+def _looked_into(entry: ModelEntry, names: Sequence[str]) -> _Known:
+    found = versions_among(names, entry.base_path)
     chosen = choose_versions(entry.policy, found)
-    for version in sorted(entry.policy.versions - chosen):
+    missing = sorted(entry.policy.versions - chosen)
+    for version in missing:
         _LOG.warning(
             "Version %s of servable %s, which was requested to be served as a 'specific' version in the servable's "
             "version policy, was not found in the file system",
@@ -140,4 +156,9 @@ def _wanted(entry: ModelEntry, found: dict[int, Path]) -> dict[int, Path]:
             entry.name,
             entry.base_path,
         )
-    return {version: found[version] for version in chosen}
+    warned = bool(missing) or not chosen or len(found) < len(names)
+    return _Known(
+        entry=entry,
+        names=None if warned else names,
+        wanted={version: found[version] for version in chosen},
+    )

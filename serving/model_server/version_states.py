@@ -44,8 +44,8 @@ class StateBoard:
         self._changed = threading.Condition()
         self._states: dict[str, dict[int, VersionState]] = {}
         self._sequence = 0
-        #: What each waiter does at every change: by the time that it wakes, the next one may have come.
-        self._waiting: list[Callable[[], object]] = []
+        #: What each waiter does at a change of the model named: by the time that it wakes, the next one may have come.
+        self._waiting: list[Callable[[str], object]] = []
         self._closed = False
 
     def publish(self, name: str, version: int, state: State, error: StatusError | None = None) -> None:
@@ -55,7 +55,7 @@ class StateBoard:
             versions = self._states.setdefault(name, {})
             versions[version] = VersionState(state=state, error=error, sequence=self._sequence)
             for look in self._waiting:
-                look()
+                look(name)
             self._changed.notify_all()
 
     def now(self) -> int:
@@ -86,18 +86,20 @@ class StateBoard:
         Returns those that failed, by name and version. Raises CANCELLED where the board is closed meanwhile.
         """
         settled: dict[str, tuple[int, VersionState]] = {}
+        left = set(names)
 
-        def all_settled() -> bool:
-            for name in set(names) - settled.keys():
-                found = self._settled(name, since, any_end=any_end)
-                if found:
-                    settled[name] = found
-            return len(settled) == len(set(names))
+        def look(name: str) -> None:
+            # One model at a time: thousands that are awaited together change thousands of times.
+            if name in left and (found := self._settled(name, since, any_end=any_end)):
+                settled[name] = found
+                left.remove(name)
 
         with self._changed:
-            self._waiting.append(all_settled)
-            self._changed.wait_for(lambda: self._closed or all_settled())
-            self._waiting.remove(all_settled)
+            for name in names:
+                look(name)
+            self._waiting.append(look)
+            self._changed.wait_for(lambda: self._closed or not left)
+            self._waiting.remove(look)
             if self._closed:
                 raise StatusError(Code.CANCELLED, "The server is shutting down.")
         failed = ((name, *settled[name]) for name in sorted(settled))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serving.model_server.configuration import DeclaredPlatform, ModelEntry, VersionPolicy
-from serving.model_server.disk_source import DiskSource, Polling, Wanted, find_versions
+from serving.model_server.disk_source import DiskSource, Polling, Wanted, versions_among
 
 
 class Disk:
@@ -101,8 +101,32 @@ def test_a_missing_path_stalls_all_models_but_those_that_leave_leave(
 
 def test_whatever_is_called_like_a_version_is_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A file too: it fails its load. Of two names of one number the later in order counts, and it is said."""
-    for name in ("00002", "2", "x", "1.tmp"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "5").write_text("no directory")
-    assert find_versions(str(tmp_path)) == {2: tmp_path / "2", 5: tmp_path / "5"}
+    found = versions_among(["5", "x", "2", "1.tmp", "00002"], str(tmp_path))
+    assert found == {2: tmp_path / "2", 5: tmp_path / "5"}
     assert "Version 2 will be loaded from 2, 00002 will be ignored." in caplog.text
+
+
+def test_a_listing_that_stays_as_it_was_is_told_again_and_one_that_changes_is_seen(tmp_path: Path) -> None:
+    """Thousands of models are polled every second, and hardly any has changed: what is known of them is kept."""
+    disk = Disk(tmp_path, Polling(seconds=3600))
+    disk.put("m", "1")
+    disk.put("n", "1")
+    disk.follow("m", "n")
+    disk.source.poll()
+    again = disk.told[-1]
+    assert again == disk.told[-2]
+    assert again["m"] is disk.told[-2]["m"]
+    (tmp_path / "m" / "1").rename(tmp_path / "m" / "2")
+    disk.source.poll()
+    assert disk.wanted == {"m": {2}, "n": {1}}
+    disk.source.stop()
+
+
+def test_what_is_amiss_is_said_at_every_look(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As officially: a model without a version is warned of until it has one."""
+    disk = Disk(tmp_path, Polling(seconds=3600))
+    (tmp_path / "m").mkdir()
+    disk.follow("m")
+    disk.source.poll()
+    assert caplog.text.count("No versions of servable m found") == 2
+    disk.source.stop()
