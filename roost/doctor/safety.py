@@ -64,7 +64,7 @@ def _serving(settings: Settings) -> Iterator[Finding]:
         said = "nodes in a cluster can be steered with " + ("a token that is easy to guess" if secret else "no token")
         yield wrong(ABOUT, said, "set ROOST_SERVING__CONTROL_TOKEN to 32 random bytes, from a secret")
     gateway = settings.gateway
-    asks = gateway.jwks_file or gateway.jwks_url
+    asks = gateway.jwks_file or gateway.jwks_url or gateway.issuers
     open_to = [one for one in gateway.allow_cidrs if not _only_here(one)]
     if open_to and not asks:
         said = f"whoever is in {', '.join(open_to)} may ask for predictions without a token"
@@ -79,6 +79,11 @@ def _web(settings: Settings, without: Collection[str]) -> Iterator[Finding]:
         ("airflow", "ROOST_AIRFLOW__URL", settings.airflow.url),
         ("console", "ROOST_CONSOLE__URL", settings.console.url),
         ("storage", "ROOST_STORAGE__ENDPOINT", settings.storage.endpoint or "https://storage.googleapis.com"),
+        (
+            "tracing",
+            "ROOST_TRACING__ENDPOINT",
+            settings.tracing.endpoint if settings.tracing.exporter == "otlp" else "",
+        ),
     )
     for part, name, address in named:
         url = urlsplit(address)

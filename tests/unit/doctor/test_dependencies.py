@@ -178,6 +178,6 @@ def test_a_dependency_that_is_away_is_a_finding_and_hides_no_other() -> None:
 def test_what_a_process_does_not_need_is_left_out_and_a_name_that_there_is_not_is_refused() -> None:
     every = checks(Settings(), probe=False)
     left = [check.about for check in chosen(every, ["airflow", "pools"])]
-    assert left == ["settings", "policy", "database", "kafka", "storage", "bucket", "clock"]
+    assert left == ["settings", "policy", "database", "kafka", "storage", "bucket", "clock", "tracing"]
     with pytest.raises(SettingsInvalid, match="there is no check kafak; there are settings, policy"):
         chosen(every, ["kafak"])

@@ -52,6 +52,11 @@ def test_one_machine_and_a_secured_installation_are_well(base: dict[str, Any]) -
         ({"airflow": {"url": "http://airflow.example.com:8080"}}, Level.DOUBTFUL, "ROOST_AIRFLOW__URL"),
         ({"console": {"url": "http://roost.example.com"}}, Level.DOUBTFUL, "ROOST_CONSOLE__URL"),
         ({"storage": {"endpoint": "http://minio:9000"}}, Level.DOUBTFUL, "ROOST_STORAGE__ENDPOINT"),
+        (
+            {"tracing": {"exporter": "otlp", "endpoint": "http://otel:4318/v1/traces"}},
+            Level.DOUBTFUL,
+            "ROOST_TRACING__ENDPOINT",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
