@@ -4,50 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
-from roost.contracts.events import OperationReported
-from roost.contracts.ids import desired_object
-from tests.cluster.world import POOL, World, storage
+from tests.cluster.pools import ended, lost_entry, missing_entry, no_failure, told
+from tests.cluster.world import POOL, World
 
 pytestmark = pytest.mark.timeout(900)
 
 _ORDER = "roost/restart-order"
-
-
-@contextmanager
-def _no_failure(world: World, bystander: str) -> Iterator[None]:
-    """A load through the Service, of which nothing may fail; and every replica answers with the live version after."""
-    live = world.rollout(bystander)
-    assert live is not None
-    with world.load(bystander) as load:
-        world.until("the load is on", lambda: load.report.total >= 20, 60)
-        yield
-        world.until("every replica answers", lambda: world.answers_everywhere(bystander, live.version), 60)
-    assert load.report.failures == []
-
-
-def _job(world: World, name: str, seconds: float = 400) -> Any:
-    """The Job once it has ended."""
-
-    def ended() -> Any:
-        job = world.get("job", name)
-        kinds = {one["type"] for one in job["status"].get("conditions", ()) if one["status"] == "True"}
-        return job if kinds & {"Complete", "Failed"} else None
-
-    return world.until(f"{name} has ended", ended, seconds)
-
-
-def _told(world: World, since: float) -> list[tuple[str, str]]:
-    """(what, reason) of the pool's operations since then, oldest first."""
-    found = [event for event in world.events() if isinstance(event.data, OperationReported)]
-    data = [event.data for event in reversed(found) if event.time.timestamp() >= since]
-    return [(one.what, one.reason) for one in data if isinstance(one, OperationReported) and one.pool == "default"]
 
 
 def _replicas(world: World, lowest: int, highest: int) -> None:
@@ -64,9 +29,9 @@ def _replicas(world: World, lowest: int, highest: int) -> None:
 
 def test_a_restart_by_hand_rolls_the_pool_with_its_own_rights_and_nothing_fails(world: World, bystander: str) -> None:
     before, since = world.pods(), time.time()
-    with _no_failure(world, bystander):
+    with no_failure(world, bystander):
         world.kubectl("create", "job", "--from=cronjob/roost-restart", "by-hand")
-        job = _job(world, "by-hand")
+        job = ended(world, "by-hand")
         assert job["status"].get("succeeded") == 1, world.node.logs("by-hand")
         world.settled()
     after = world.pods()
@@ -76,9 +41,9 @@ def test_a_restart_by_hand_rolls_the_pool_with_its_own_rights_and_nothing_fails(
     assert pod["spec"]["serviceAccountName"] == "roost-restart"
     template = world.get("deployment", POOL)["spec"]["template"]["metadata"]["annotations"]
     assert template[_ORDER]
-    told = dict(_told(world, since))
-    assert told.keys() == {"restart.started", "restart.finished"}
-    assert "3 replaced" in told["restart.finished"]
+    said = dict(told(world, since))
+    assert said.keys() == {"restart.started", "restart.finished"}
+    assert "3 replaced" in said["restart.finished"]
     # Each new pod had everything on disk before it served: its init step says so.
     synced = world.node.logs(next(iter(after)))
     assert "the cache holds generation" in synced
@@ -88,19 +53,19 @@ def test_on_its_schedule_the_restart_is_refused_where_an_entry_cannot_load_and_n
     world: World, bystander: str
 ) -> None:
     before, since = world.pods(), time.time()
-    with _no_failure(world, bystander), _bad_entry(world):
+    with no_failure(world, bystander), missing_entry(world):
         world.kubectl("patch", "cronjob", "roost-restart", "--type=merge", "-p", '{"spec": {"schedule": "* * * * *"}}')
         try:
             name = world.until("the schedule has made a job", lambda: _scheduled(world), 120)
         finally:
             once = '{"spec": {"schedule": "17 3 * * *"}}'
             world.kubectl("patch", "cronjob", "roost-restart", "--type=merge", "-p", once)
-        job = _job(world, name)
+        job = ended(world, name)
         assert job["status"].get("failed") == 1, world.node.logs(name)
     assert world.pods().keys() == before.keys()
-    told = _told(world, since)
-    assert [what for what, _ in told] == ["restart.refused"]
-    assert "zz-bad.default version 1 fails to load on every node" in told[0][1]
+    said = told(world, since)
+    assert [what for what, _ in said] == ["restart.refused"]
+    assert "zz-bad.default version 1 fails to load on every node" in said[0][1]
 
 
 def _scheduled(world: World) -> str | None:
@@ -108,31 +73,48 @@ def _scheduled(world: World) -> str | None:
     return next((one["metadata"]["name"] for one in jobs if one["metadata"]["name"].startswith("roost-restart-")), None)
 
 
-@contextmanager
-def _bad_entry(world: World) -> Iterator[None]:
-    """A version in the desired state whose files are not there; taken out again at the end."""
-    digest = "sha256:" + "0" * 64
-    version = DesiredVersion(version=1, digest=digest, rollout_id="none")
-    _rewrite(world, add=DesiredModel(name="zz-bad.default", versions=(version,)))
+def test_a_roll_whose_first_new_pod_cannot_sync_stops_there_and_goes_on_once_the_entry_is_gone(
+    world: World, bystander: str
+) -> None:
+    """The boot test before it sees nothing: every replica serves the entry whose files are gone."""
+    before, since = world.pods(), time.time()
     try:
-        yield
+        with no_failure(world, bystander):
+            with lost_entry(world, bystander):
+                world.kubectl("create", "job", "--from=cronjob/roost-restart", "cannot-sync")
+                world.until("a new pod has failed to sync", lambda: _failed_to_sync(world, before), 300)
+                _give_up_after(world, 1)
+                job = ended(world, "cannot-sync")
+                assert job["status"].get("failed") == 1, world.node.logs("cannot-sync")
+                assert world.pods().keys() == before.keys()
+                assert len(world.pods(ready=False)) == len(before) + 1
+            _give_up_after(world, 900)
+            world.settled(seconds=400)
     finally:
-        _rewrite(world, add=None)
+        _give_up_after(world, 900)
+    assert not before.keys() & world.pods().keys()
+    (started, _), (refused, reason) = told(world, since)
+    assert (started, refused) == ("restart.started", "restart.refused")
+    for part in ("its old pods go on serving", "1 of 3 pods are new, 3 ready", "container sync", "has timed out"):
+        assert part in reason
+    assert "models/zz-lost/default/1/MANIFEST.json does not exist" in reason
 
 
-def _rewrite(world: World, add: DesiredModel | None) -> None:
-    store, name = storage(), desired_object("default")
-    content, stored = store.read(name)
-    now = DesiredState.decoded(content)
-    kept = tuple(model for model in now.models if model.name != "zz-bad.default")
-    models = tuple(sorted((*kept, *((add,) if add else ())), key=lambda model: model.name))
-    after = DesiredState(pool="default", generation=now.generation + 1, models=models, reason="a test")
-    world.ledger.reserve_generation("default", after.generation)
-    store.write(name, after.encoded(), if_generation=stored.generation, metadata=stored.metadata)
+def _failed_to_sync(world: World, before: dict[str, str]) -> bool:
+    pods = world.get("pods", "-l", "roost/pool=default")["items"]
+    new = [pod for pod in pods if pod["metadata"]["name"] not in before]
+    steps = [step for pod in new for step in pod["status"].get("initContainerStatuses", ())]
+    return any("terminated" in state for step in steps for state in (step["state"], step["lastState"]))
+
+
+def _give_up_after(world: World, seconds: int) -> None:
+    """A quarter of an hour in the manifests; from now on the controller gives up what did not move for so long."""
+    patch = {"spec": {"progressDeadlineSeconds": seconds}}
+    world.kubectl("patch", "deployment", POOL, "-p", json.dumps(patch))
 
 
 def test_the_pool_grows_from_three_to_five_and_shrinks_to_two(world: World, bystander: str) -> None:
-    with _no_failure(world, bystander):
+    with no_failure(world, bystander):
         try:
             _replicas(world, 5, 5)
             assert len(world.pods()) == 5
@@ -143,7 +125,7 @@ def test_the_pool_grows_from_three_to_five_and_shrinks_to_two(world: World, byst
 
 
 def test_a_deleted_pod_is_replaced_and_the_budget_allows_one_eviction_at_a_time(world: World, bystander: str) -> None:
-    with _no_failure(world, bystander):
+    with no_failure(world, bystander):
         first, second, third = sorted(world.pods())
         world.kubectl("delete", "pod", first, "--wait=false")
         world.settled()

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from kubernetes import client
 
+from roost.adapters.kubernetes import trouble
 from roost.adapters.kubernetes.cluster import Cluster
 from roost.contracts.ids import check_id
 from roost.ports.serving import WorkloadStatus
@@ -50,11 +51,16 @@ class KubernetesWorkload:
             updated=updated if seen else 0,
             ready=status.ready_replicas or 0,
             done=seen and updated >= desired and total <= updated and available >= updated,
-            stuck=_stuck(name, status.conditions or ()) if seen else None,
+            stuck=self._stuck(pool, status.conditions or ()) if seen else None,
         )
 
+    def _stuck(self, pool: str, conditions: Any) -> str | None:
+        given_up = _given_up(deployment_of(pool), conditions)
+        cause = trouble.of_pods(self._cluster, pool) if given_up is not None else None
+        return given_up if cause is None else f"{cause}; {given_up}"
 
-def _stuck(name: str, conditions: Any) -> str | None:
+
+def _given_up(name: str, conditions: Any) -> str | None:
     for condition in conditions:
         if condition.type == "Progressing" and condition.status == "False":
             return f"{condition.message} ({condition.reason}): `kubectl describe deployment {name}` shows its pods"

@@ -12,12 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.cluster.agent import images, memory
 from tests.cluster.agent.sandbox import SHIM
 
 Object = dict[str, Any]
+#: The kubelet's own bounds.
+_LAST_LINES: Final = 80
+_LAST_CHARACTERS: Final = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +89,7 @@ class Container:
             "terminated": {
                 "exitCode": code,
                 "reason": reason,
+                "message": self._last_words(code),
                 "startedAt": _text(self._began),
                 "finishedAt": _text(datetime.now(UTC)),
                 "containerID": f"process://{self._process.pid}",
@@ -95,6 +99,13 @@ class Container:
         memory.give_back(self._directory)
         self._changed()
         return code
+
+    def _last_words(self, code: int) -> str:
+        """The end of the log where the container failed, if its spec asks for that. Nobody here writes a file of them."""
+        if code == 0 or self.spec.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+            return ""
+        log = (self._directory / "log").read_text(errors="replace")
+        return "\n".join(log.splitlines()[-_LAST_LINES:])[-_LAST_CHARACTERS:]
 
     async def run(self, command: list[str], seconds: float) -> bool:
         """Whether a command ends well inside of it, in time."""

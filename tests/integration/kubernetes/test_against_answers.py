@@ -124,6 +124,24 @@ def deployment(*, updated: int, conditions: list[dict[str, str]] | None = None, 
     }
 
 
+def container(name: str, state: dict[str, Any], last: dict[str, Any] | None = None) -> dict[str, Any]:
+    about = {"name": name, "image": "i", "imageID": "i", "restartCount": 1, "ready": False}
+    return {**about, "state": state, "lastState": last or {}}
+
+
+def ended(name: str, code: int, message: str | None) -> dict[str, Any]:
+    return container(name, {"terminated": {"exitCode": code, "reason": "Error", "message": message}})
+
+
+def waits(reason: str, message: str | None = None) -> dict[str, Any]:
+    return container("node", {"waiting": {"reason": reason, "message": message}})
+
+
+def again(reason: str, before: str) -> dict[str, Any]:
+    last = {"terminated": {"exitCode": 1, "reason": "Error", "message": before}}
+    return container("node", {"waiting": {"reason": reason}}, last)
+
+
 class TestDirectory:
     def test_a_pools_nodes_are_its_pods_by_label_and_their_ports_by_name(self, server: ApiServer) -> None:
         server.answers["GET", PODS] = pods(pod("b", "10.0.0.2"), pod("a", "fd00::1"))
@@ -185,9 +203,63 @@ class TestWorkload:
         said = 'ReplicaSet "roost-pool-default-5d" has timed out progressing.'
         condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": said}
         server.answers["GET", DEPLOYMENT] = deployment(updated=1, conditions=[condition])
+        server.refuse(PODS, 403, "Forbidden", 'cannot list resource "pods"')
         stuck = KubernetesWorkload(cluster(server.url)).status("default").stuck or ""
-        assert said in stuck
+        assert stuck.startswith(said)
         assert "kubectl describe deployment roost-pool-default" in stuck
+
+    @pytest.mark.parametrize(
+        ("status", "cause"),
+        [
+            (
+                {
+                    "initContainerStatuses": [
+                        ended("sync", 78, '{"level": "INFO"}\n{"message": "MANIFEST.json is gone"}')
+                    ]
+                },
+                "pod new, container sync: MANIFEST.json is gone; ",
+            ),
+            (
+                {"initContainerStatuses": [ended("sync", 1, "Traceback:\nOSError: no space")]},
+                "pod new, container sync: OSError: no space; ",
+            ),
+            (
+                {"initContainerStatuses": [ended("sync", 137, None)], "containerStatuses": [waits("PodInitializing")]},
+                "pod new, container sync: Error, exit code 137; ",
+            ),
+            (
+                {
+                    "initContainerStatuses": [ended("sync", 0, "")],
+                    "containerStatuses": [again("CrashLoopBackOff", "boom")],
+                },
+                "pod new, container node: boom; ",
+            ),
+            (
+                {"containerStatuses": [waits("ImagePullBackOff", "image not found")]},
+                "pod new, container node: ImagePullBackOff: image not found; ",
+            ),
+            ({"containerStatuses": [waits("CreateContainerError")]}, "pod new, container node: CreateContainerError; "),
+            (
+                {"conditions": [{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}]},
+                "pod new: 0/3 nodes are available; ",
+            ),
+            ({"containerStatuses": [waits("PodInitializing")]}, ""),
+            ({"containerStatuses": [{**again("CrashLoopBackOff", "boom"), "ready": True}]}, ""),
+        ],
+    )
+    def test_what_keeps_a_new_pod_from_getting_ready_is_said_first(
+        self, server: ApiServer, status: dict[str, Any], cause: str
+    ) -> None:
+        """A restart that was given up said only that it had taken too long."""
+        condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "late"}
+        server.answers["GET", DEPLOYMENT] = deployment(updated=1, conditions=[condition])
+        well, new = pod("a"), pod("new")
+        gone = pod("gone", deletionTimestamp="2026-11-22T00:00:00Z")
+        new["status"] |= status
+        gone["status"] |= {"containerStatuses": [waits("ImagePullBackOff")]}
+        server.answers["GET", PODS] = pods(gone, well, new)
+        stuck = KubernetesWorkload(cluster(server.url)).status("default").stuck or ""
+        assert stuck.startswith(f"{cause}late (ProgressDeadlineExceeded)")
 
     @pytest.mark.parametrize(
         ("code", "reason", "message", "named"),
