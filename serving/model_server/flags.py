@@ -57,10 +57,10 @@ class Flags:
     file_system_poll_wait_seconds: int = _flag(1, "seconds between two looks at the base paths; 0: one look; <0: none")
     flush_filesystem_caches: bool = _flag(True, "drop the caches of a remote file system after loads", NONE)
     tensorflow_session_parallelism: int = _flag(0, "threads within and between operations; 0: by cores")
-    tensorflow_session_config_file: str = _flag("", "TensorFlow's ConfigProto as text", NONE)
+    tensorflow_session_config_file: str = _flag("", "TensorFlow's ConfigProto as text; the flags below go first")
     tensorflow_intra_op_parallelism: int = _flag(0, "threads within an operation; 0: by cores")
     tensorflow_inter_op_parallelism: int = _flag(0, "threads between operations; 0: the request's own")
-    use_alts_credentials: bool = _flag(False, "Google's ALTS", NONE)
+    use_alts_credentials: bool = _flag(False, "Google's ALTS in place of TLS")
     ssl_config_file: str = _flag("", "SSLConfig as text: key, certificate, the clients' CA, whether to verify them")
     platform_config_file: str = _flag("", "PlatformConfigMap as text", NONE)
     per_process_gpu_memory_fraction: float = _flag(0.0, "share of GPU memory; 0: TensorFlow chooses")
@@ -72,8 +72,8 @@ class Flags:
     version: bool = _flag(False, "print the version and end")
     monitoring_config_file: str = _flag("", "MonitoringConfig as text: whether and where metrics are served")
     remove_unused_fields_from_bundle_metagraph: bool = _flag(True, "keep less of the meta graph in memory", NONE)
-    prefer_tflite_model: bool = _flag(False, "model.tflite before saved_model.pb", NONE)
-    num_tflite_pools: int = _flag(0, "pools of TensorFlow Lite interpreters", NONE)
+    prefer_tflite_model: bool = _flag(False, "model.tflite before saved_model.pb: not loaded here")
+    num_tflite_pools: int = _flag(_cores(), "pools of TensorFlow Lite interpreters", NONE)
     num_tflite_interpreters_per_pool: int = _flag(1, "interpreters in each", NONE)
     enable_signature_method_name_check: bool = _flag(False, "refuse a signature of another method's name")
     xla_cpu_compilation_enabled: bool = _flag(False, "XLA for CPUs", NONE)
@@ -118,11 +118,21 @@ def parse(arguments: Sequence[str]) -> CommandLine:
     for argument in arguments[:end]:
         name, equals, text = argument.removeprefix("--").partition("=")
         known = argument.startswith("--") and name in types
+        if not known:
+            _check_prefix(argument, types)
         if not known or (not equals and types[name] is not bool):
             unknown.append(argument)
             continue
         values[name] = _value(name, equals + text if types[name] is bool else text, types[name])
     return CommandLine(flags=replace(Flags(), **values), unknown=(*unknown, *arguments[end:]))
+
+
+def _check_prefix(argument: str, types: Mapping[str, type]) -> None:
+    """Raise FlagError for what begins like a boolean flag: the rest of it is taken for its value, as officially."""
+    for name, kind in types.items():
+        flag = f"--{name}"
+        if kind is bool and argument.startswith(flag):
+            raise FlagError(f"Couldn't interpret value {argument.removeprefix(flag)} for flag {name}.")
 
 
 def _value(name: str, text: str, kind: type) -> object:

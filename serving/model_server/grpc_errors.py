@@ -5,7 +5,7 @@ from typing import NoReturn, TypeVar
 
 import grpc
 
-from serving.model_server.statuses import MESSAGE_LIMIT, StatusError
+from serving.model_server.statuses import StatusError
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -15,7 +15,7 @@ ResponseT = TypeVar("ResponseT")
 
 def abort(context: grpc.ServicerContext, error: StatusError) -> NoReturn:
     """End the call with the error's code, and its message cut to what the official server sends."""
-    context.abort(_GRPC_CODES[int(error.code)], error.message[:MESSAGE_LIMIT])
+    context.abort(_GRPC_CODES[int(error.code)], error.shortened)
     raise AssertionError("abort always raises")
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -23,6 +24,8 @@ from serving.model_server.statuses import invalid_argument
 
 _LOG = logging.getLogger(__name__)
 _UNLIMITED = -1
+_INT32 = 2**31
+_WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _LONGEST_SOCKET_PATH = 107
 _LAST_CALLS_SECONDS = 0.2
 
@@ -40,9 +43,14 @@ class GrpcOptions:
 
 
 def parse_channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """Read `--grpc_channel_arguments`: `key=value` by commas, numbers as numbers."""
+    """Read `--grpc_channel_arguments`: `key=value` by commas, numbers of 32 bits as numbers."""
     pairs = (part.partition("=") for part in text.split(",") if part)
-    return [(key, int(value) if value.lstrip("-").isdigit() else value) for key, _, value in pairs]
+    return [(key, _number_or_text(value.partition("=")[0])) for key, _, value in pairs]
+
+
+def _number_or_text(value: str) -> int | str:
+    number = int(value) if _WHOLE.fullmatch(value) else _INT32
+    return number if -_INT32 <= number < _INT32 else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +93,7 @@ class GrpcServer:
         limits = [("grpc.max_send_message_length", _UNLIMITED), ("grpc.max_receive_message_length", _UNLIMITED)]
         self._gate = _Gate()
         self._server = grpc.server(
-            ThreadPoolExecutor(max_workers=options.max_threads, thread_name_prefix="grpc"),
+            ThreadPoolExecutor(max_workers=max(1, options.max_threads), thread_name_prefix="grpc"),
             interceptors=[self._gate],
             options=[*limits, ("grpc.so_reuseport", 0), *options.channel_arguments],
         )
@@ -122,7 +130,7 @@ def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials
         raise invalid_argument(
             f"Failed to BuildAndStart gRPC server: {address} cannot be listened on: {_why(address)}"
         ) from error
-    _LOG.info("Running gRPC ModelServer at %s ...", address)
+    _LOG.info("Running gRPC ModelServer at %s ...", address.replace("unix:", "UNIX socket ", 1))
 
 
 def _why(address: str) -> str:
@@ -136,9 +144,8 @@ def _why(address: str) -> str:
 
 
 def _add_health(server: grpc.Server) -> HealthServicer:
-    """Add grpc.health.v1; by service name and, for the server as a whole, by the empty name."""
+    """Add grpc.health.v1: by the empty name for the server as a whole, and by no other, as gRPC's own in C++."""
     servicer = HealthServicer()
-    for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
-        servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    servicer.set("", health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     return servicer

@@ -209,6 +209,7 @@ class Lifecycle(Generic[ServableT]):
 
     def _load_one(self, name: str, version: int, harness: _Harness[ServableT]) -> None:
         self._board.publish(name, version, State.LOADING)
+        _LOG.info("Loading servable version {name: %s version: %s}", name, version)
         try:
             servable = with_retries(
                 lambda: self._load(name, version, harness.path),
@@ -234,6 +235,7 @@ class Lifecycle(Generic[ServableT]):
         self._turn(name, version, harness, Phase.FAILED, error)
 
     def _unload_one(self, name: str, version: int, harness: _Harness[ServableT]) -> None:
+        _LOG.info("Quiescing servable version {name: %s version: %s}", name, version)
         self._serving.remove(name, version)
         if harness.servable is not None:
             harness.servable.close()
@@ -242,7 +244,7 @@ class Lifecycle(Generic[ServableT]):
             self._unloading -= 1
         # Before its end is told: who hears of the last one's finds the memory of all of them given back.
         self._memory.freed(more=self._more_to_unload())
-        _LOG.info("Unloaded servable version {name: %s version: %s}", name, version)
+        _LOG.info("Done unloading servable version {name: %s version: %s}", name, version)
         self._turn(name, version, harness, Phase.GONE)
 
     def _more_to_unload(self) -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 from serving.model_server.metrics import Metrics
 from serving.model_server.servable import LoadOptions, Servable
 from serving.model_server.statuses import StatusError
-from serving.model_server.warmup import warm_up
+from serving.model_server.tfrecord import DamagedRecords
+from serving.model_server.warmup import WARMUP_FILE, warm_up
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,12 +51,20 @@ class Loader:
         started = time.perf_counter()
         try:
             count = warm_up(servable, self.warmup_iterations)
-        except StatusError as error:
+        except DamagedRecords as error:
             self.metrics.warmup_latency.add(path, str(error), value=_microseconds(started))
-            raise
-        if count:
-            self.metrics.warmup_latency.add(path, "OK", value=_microseconds(started))
-            _LOG.info("Finished warmup of %s with %s records", servable.directory, count)
+            hint = ". Please verify your warmup data is in TFRecord format."
+            raise StatusError(error.code, error.message + hint) from error
+        if count is not None:
+            elapsed = _microseconds(started)
+            self.metrics.warmup_latency.add(path, "OK", value=elapsed)
+            _LOG.info(
+                "Finished reading warmup data for model at %s. Number of warmup records read: %s. "
+                "Elapsed time (microseconds): %s.",
+                servable.directory / WARMUP_FILE,
+                count,
+                elapsed,
+            )
 
 
 def _microseconds(started: float) -> int:

@@ -58,9 +58,8 @@ def _version() -> str:
 
 
 def _tell_unknown(line: CommandLine) -> None:
-    for argument in line.unknown:
-        print(f"unknown argument: {argument}")
-    if line.unknown:
+    if line.unknown:  # the first one only, as officially
+        print(f"unknown argument: {line.unknown[0]}")
         print(command_line.usage(_PROGRAM), end="", flush=True)
 
 

@@ -28,7 +28,7 @@ def get_status(
     for version, each in core.states(model_request(request.model_spec)).items():
         status = response.model_version_status.add(version=version, state=int(each.state))
         status.status.error_code = int(each.code)
-        status.status.error_message = each.error.message if each.error else ""
+        status.status.error_message = each.error.raw.decode("utf-8", "replace") if each.error else ""
     return response
 
 
@@ -42,7 +42,8 @@ def get_metadata(
         raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
     for field in request.metadata_field:
         if field != SIGNATURE_DEF:
-            raise invalid_argument(f"Metadata field {field} is not supported")
+            # The official text has its placeholder still in it, and the field at its end.
+            raise invalid_argument(f"Metadata field %s is not supported{field}")
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     signatures = get_model_metadata_pb2.SignatureDefMap()
     with core.servable(model_request(request.model_spec)) as servable:

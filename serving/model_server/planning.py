@@ -6,10 +6,13 @@ its newest one fails to load. Of several that nobody wants any more, the highest
 """
 
 import enum
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from serving.model_server.configuration import VersionPolicy
+
+_VERSION = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 
 
 class Phase(enum.Enum):
@@ -55,8 +58,11 @@ def choose_versions(policy: VersionPolicy, found: Iterable[int]) -> frozenset[in
 
 
 def version_of(directory: str) -> int | None:
-    """Return the version that a directory's name says (`00001` is 1), or None where the name is not a decimal int64."""
-    if not (directory.isascii() and directory.isdigit()):
+    """Return the version that a directory's name says (`00001` is 1), or None where the name is not a decimal int64.
+
+    As officially a sign and white space around the number are read too.
+    """
+    if not _VERSION.fullmatch(directory):
         return None
     version = int(directory)
-    return version if version < 2**63 else None
+    return version if -(2**63) <= version < 2**63 else None

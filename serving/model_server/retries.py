@@ -29,12 +29,12 @@ class LoadingPolicy:
 
 def with_retries(load: Callable[[], T], what: str, policy: LoadingPolicy, unwanted: threading.Event) -> T:
     """Load, again and again where it fails, until it is no longer wanted. Raises the last try's StatusError."""
-    for attempt in range(policy.max_retries + 1):
+    for attempt in range(max(0, policy.max_retries) + 1):
         try:
             return load()
         except StatusError as error:
             _LOG.error("%s failed: %s", what, error)
-            if attempt == policy.max_retries or unwanted.wait(policy.retry_seconds):
+            if attempt >= policy.max_retries or unwanted.wait(policy.retry_seconds):
                 raise
             _LOG.info("Retrying of %s retry: %s", what, attempt + 1)
     raise StatusError(Code.INTERNAL, f"max_num_load_retries is {policy.max_retries}")

@@ -14,15 +14,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf import text_format
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from roost.adapters.tf_messages import Array  # noqa: I001  (registers the bare parent, before what follows)
+import numpy as np
 from tensorflow.core.framework import graph_pb2
-from tensorflow.core.protobuf import config_pb2
+from tensorflow.core.protobuf.config_pb2 import CallableOptions, ConfigProto
 from tensorflow.python.client import pywrap_tf_session as c_session
 from tensorflow.python.framework import errors_impl
 
-from serving.model_server.statuses import Code, StatusError
+from roost.adapters.tf_messages import Array, proto_dtype, types_pb2
+from serving.model_server.side_files import read_text
+from serving.model_server.statuses import Code, StatusError, invalid_argument
 
 #: `RunOptions.inter_op_thread_pool`: no pool, the thread that calls.
 _CALLERS_THREAD = -1
@@ -47,6 +51,19 @@ class RuntimeOptions:
     intra_op_threads: int = 0
     inter_op_threads: int = 0
     gpu_memory_fraction: float = 0.0
+    #: TensorFlow's ConfigProto, serialised, for whatever else a session may be told.
+    config: bytes = b""
+
+
+def read_session_config(path: str) -> ConfigProto:
+    """Return the ConfigProto in a text file, an empty one without a path.
+
+    Raises INVALID_ARGUMENT where it is none, and what reading it ends with.
+    """
+    try:
+        return text_format.Parse(read_text(path) if path else "", ConfigProto())
+    except text_format.ParseError as error:
+        raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
 
 
 class Graph:
@@ -56,6 +73,7 @@ class Graph:
         """Build the graph. Raises StatusError where TensorFlow refuses it, an unknown operation for one."""
         self._graph = c_session.PyGraph()
         self._in_own_thread = options.inter_op_threads <= 1
+        self._fed_dtypes = {n.name: n.attr["dtype"].type for n in definition.node if n.op.startswith("Placeholder")}
         #: Whether a run of it can be ended before its end: it has loops, or waits for something.
         self.endable = any(_ENDABLE.search(operation) for operation in _operations(definition))
         try:
@@ -75,14 +93,14 @@ class Graph:
             c_session.TF_DeleteImportGraphDefOptions(options)
 
     def _new_session(self, options: RuntimeOptions, *, rewrite: bool) -> Any:
-        config = config_pb2.ConfigProto(
-            intra_op_parallelism_threads=options.intra_op_threads,
-            inter_op_parallelism_threads=options.inter_op_threads,
-            allow_soft_placement=True,
-        )
+        config = ConfigProto.FromString(options.config)
+        config.intra_op_parallelism_threads = options.intra_op_threads
+        config.inter_op_parallelism_threads = options.inter_op_threads
+        config.allow_soft_placement = True
         config.gpu_options.per_process_gpu_memory_fraction = options.gpu_memory_fraction
-        config.graph_options.rewrite_options.disable_meta_optimizer = not rewrite
-        config.graph_options.optimizer_options.do_function_inlining = not rewrite
+        if not config.HasField("graph_options"):
+            config.graph_options.rewrite_options.disable_meta_optimizer = not rewrite
+            config.graph_options.optimizer_options.do_function_inlining = not rewrite
         session_options = c_session.TF_NewSessionOptions(target="", config=config)
         try:
             session = c_session.TF_NewSessionRef(self._graph, session_options)
@@ -104,14 +122,15 @@ class Graph:
         After `limit_ms` (0: never) TensorFlow cancels it, and it ends with DEADLINE_EXCEEDED. Raises StatusError where
         a name is not in the graph.
         """
-        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches, target=targets)
+        options = CallableOptions(feed=feeds, fetch=fetches, target=targets)
         options.run_options.timeout_in_ms = limit_ms
         # Nobody watches the clock of a run in its caller's thread.
         if self._in_own_thread and not limit_ms:
             options.run_options.inter_op_thread_pool = _CALLERS_THREAD
         serialized = c_session.TF_NewBufferFromString(options.SerializeToString())
         try:
-            return Callable(self._session, c_session.TF_SessionMakeCallable(self._session, serialized))
+            handle = c_session.TF_SessionMakeCallable(self._session, serialized)
+            return Callable(self._session, handle, [(name, self._fed_dtypes.get(_node(name), 0)) for name in feeds])
         except errors_impl.OpError as error:
             raise _status(error) from error
         finally:
@@ -130,20 +149,43 @@ class Graph:
 class Callable:
     """A prepared run. Many threads may call it at once; the interpreter lock is released meanwhile."""
 
-    __slots__ = ("_handle", "_session")
+    __slots__ = ("_feeds", "_handle", "_session")
 
-    def __init__(self, session: Any, handle: Any) -> None:
-        """Keep the session alive as long as this run of it."""
+    def __init__(self, session: Any, handle: Any, feeds: Sequence[tuple[str, int]]) -> None:
+        """Keep the session alive as long as this run of it. `feeds`: each fed tensor's name and dtype (0: unknown)."""
         self._session = session
         self._handle = handle
+        self._feeds = feeds
 
     def __call__(self, feeds: Sequence[Array]) -> list[Array]:
         """Run with these feeds and return what is fetched. Raises StatusError, TensorFlow's code and message in it."""
         try:
-            fetched: list[Array] = c_session.TF_SessionRunCallable(self._session, self._handle, tuple(feeds), None)
+            fetched: list[Any] = c_session.TF_SessionRunCallable(self._session, self._handle, tuple(feeds), None)
         except errors_impl.OpError as error:
+            self._check_dtypes(feeds)
             raise _status(error) from error
+        except UnicodeDecodeError as error:
+            # The binding could not read the message: it quotes bytes of the request, an example that is none for one.
+            raise invalid_argument(error.object.decode("utf-8", "surrogateescape")) from error
+        if bytes in map(type, fetched):  # so comes a string of no dimensions
+            fetched = [np.array(each, np.object_) if type(each) is bytes else each for each in fetched]
         return fetched
+
+    def _check_dtypes(self, values: Sequence[Array]) -> None:
+        """Raise INVALID_ARGUMENT for the first tensor of another dtype, as a session says it that was not prepared.
+
+        The official server runs sessions so: by their tensors' names, in the order of these.
+        """
+        fed = sorted(zip(self._feeds, values, strict=True), key=lambda each: each[0])
+        for index, ((_, expected), value) in enumerate(fed):
+            given = proto_dtype(value)
+            if expected not in {0, given}:
+                wanted, got = (types_pb2.DataType.Name(dtype)[3:].lower() for dtype in (expected, given))
+                raise invalid_argument(f"Expects arg[{index}] to be {wanted} but {got} is provided")
+
+
+def _node(tensor: str) -> str:
+    return tensor.partition(":")[0]
 
 
 def _nodes(definition: graph_pb2.GraphDef) -> int:

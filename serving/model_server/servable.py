@@ -1,5 +1,6 @@
 """One loaded version of a model: its signatures, the runs prepared for them, and who uses it now."""
 
+import logging
 import math
 import threading
 from collections.abc import Sequence
@@ -12,9 +13,12 @@ from roost.adapters.tf_messages import Array, meta_graph_pb2
 from serving.model_server.prepared_runs import Batching, PreparedRuns, Run
 from serving.model_server.runtime import Graph, RuntimeOptions
 from serving.model_server.saved_model import initial_runs, read_meta_graph
-from serving.model_server.statuses import failed_precondition
+from serving.model_server.statuses import Code, StatusError, failed_precondition
+
+_LOG = logging.getLogger(__name__)
 
 DEFAULT_SIGNATURE = "serving_default"
+_TFLITE_FILE = "model.tflite"
 
 
 class Signature:
@@ -49,13 +53,15 @@ class LoadOptions:
     """Which meta graph of a SavedModel is loaded, with which resources, and how it is asked.
 
     `check_method_names`: a signature only answers the questions that its method name says. `kept`: takes the graphs of
-    versions that are unloaded, which are then not freed; None: all are.
+    versions that are unloaded, which are then not freed; None: all are. `prefer_tflite`: a version
+    with a TensorFlow Lite model is meant to answer by that, which this server cannot, so that it does not load.
     """
 
     tags: tuple[str, ...]
     runtime: RuntimeOptions
     batching: Batching | None = None
     check_method_names: bool = False
+    prefer_tflite: bool = False
     kept: list[Graph] | None = None
 
 
@@ -71,6 +77,8 @@ class Servable:
         self._idle = threading.Condition()
         self._users = 0
         self._closing = False
+        if options.prefer_tflite and (directory / _TFLITE_FILE).exists():
+            raise StatusError(Code.UNIMPLEMENTED, f"TensorFlow Lite models are not served: {directory / _TFLITE_FILE}")
         meta_graph = read_meta_graph(directory, options.tags)
         queues = options.batching.queues(directory) if options.batching else None
         self._kept = options.kept
@@ -82,12 +90,19 @@ class Servable:
                 prepared([np.array(value.encode(), dtype=np.object_) for value in run.feeds.values()])
             self.signature_defs = dict(meta_graph.signature_def)
             self._signatures: dict[str, Signature] = {}
-            if DEFAULT_SIGNATURE in self.signature_defs:
-                self.signature(DEFAULT_SIGNATURE)
+            self._prepare_default()
         except BaseException:
             self._runs.close()
             self._graph.close()
             raise
+
+    def _prepare_default(self) -> None:
+        """Prepare what is asked most. One that names tensors which are not there fails its requests, not the load."""
+        if DEFAULT_SIGNATURE in self.signature_defs:
+            try:
+                self.signature(DEFAULT_SIGNATURE)
+            except StatusError as error:
+                _LOG.warning("The default signature of %s cannot be run: %s", self.directory, error)
 
     def signature(self, name: str) -> Signature:
         """Return a signature, the default one for an empty name. Raises FAILED_PRECONDITION where there is none."""

@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import grpc
+
 from serving.model_server.batching.parameters import SERVER_POOL, BatchingParameters, read_parameters
 from serving.model_server.batching.scheduler import BatchingOptions, BatchScheduler
 from serving.model_server.config_files import read_config
@@ -22,7 +24,7 @@ from serving.model_server.rest.http_server import HttpServer
 from serving.model_server.rest.patience import Patience
 from serving.model_server.retries import LoadingPolicy
 from serving.model_server.rigour import Hazard
-from serving.model_server.runtime import RuntimeOptions
+from serving.model_server.runtime import RuntimeOptions, read_session_config
 from serving.model_server.servable import LoadOptions
 from serving.model_server.side_files import metrics_path, tls_credentials
 from serving.model_server.statuses import StatusError, invalid_argument
@@ -142,22 +144,29 @@ def _core_options(flags: Flags, hazards: frozenset[Hazard]) -> CoreOptions:
 
 
 def _loader(flags: Flags, hazards: frozenset[Hazard], metrics: Metrics) -> Loader:
-    shared = flags.tensorflow_session_parallelism
-    runtime = RuntimeOptions(
-        intra_op_threads=flags.tensorflow_intra_op_parallelism or shared,
-        inter_op_threads=flags.tensorflow_inter_op_parallelism or shared,
-        gpu_memory_fraction=flags.per_process_gpu_memory_fraction,
-    )
     return Loader(
         options=LoadOptions(
             tags=tuple(flags.saved_model_tags.split(",")),
-            runtime=runtime,
+            runtime=_runtime(flags),
             batching=_batching(flags, hazards, metrics),
             check_method_names=flags.enable_signature_method_name_check,
+            prefer_tflite=flags.prefer_tflite_model,
             kept=[] if Hazard.KEPT_MEMORY in hazards else None,
         ),
         warmup_iterations=max(1, flags.num_request_iterations_for_warmup) if flags.enable_model_warmup else 0,
         metrics=metrics,
+    )
+
+
+def _runtime(flags: Flags) -> RuntimeOptions:
+    """Return how sessions are made: by the flags, and where they say nothing by the file. Raises INVALID_ARGUMENT."""
+    shared = flags.tensorflow_session_parallelism
+    config = read_session_config(flags.tensorflow_session_config_file)
+    return RuntimeOptions(
+        intra_op_threads=flags.tensorflow_intra_op_parallelism or shared or config.intra_op_parallelism_threads,
+        inter_op_threads=flags.tensorflow_inter_op_parallelism or shared or config.inter_op_parallelism_threads,
+        gpu_memory_fraction=flags.per_process_gpu_memory_fraction or config.gpu_options.per_process_gpu_memory_fraction,
+        config=config.SerializeToString(),
     )
 
 
@@ -177,12 +186,18 @@ def _batching(flags: Flags, hazards: frozenset[Hazard], metrics: Metrics) -> Bat
     return BatchScheduler(parameters, metrics, options)
 
 
+def _credentials(flags: Flags) -> grpc.ServerCredentials | None:
+    if flags.use_alts_credentials:
+        return grpc.alts_server_credentials()
+    return tls_credentials(flags.ssl_config_file) if flags.ssl_config_file else None
+
+
 def _grpc_options(flags: Flags) -> GrpcOptions:
     return GrpcOptions(
         port=flags.port,
         socket_path=flags.grpc_socket_path,
         max_threads=flags.grpc_max_threads,
         channel_arguments=parse_channel_arguments(flags.grpc_channel_arguments),
-        credentials=tls_credentials(flags.ssl_config_file) if flags.ssl_config_file else None,
+        credentials=_credentials(flags),
         health_service=flags.enable_grpc_healthcheck_service,
     )

@@ -11,13 +11,12 @@ from typing import Any
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from serving.model_server.statuses import Code, StatusError, invalid_argument
+from serving.model_server.statuses import Code, StatusError, invalid_argument, not_found
 
 _LOG = logging.getLogger(__name__)
 _CODES = {
     FileNotFoundError: Code.NOT_FOUND,
     PermissionError: Code.PERMISSION_DENIED,
-    IsADirectoryError: Code.FAILED_PRECONDITION,
 }
 _FIELD = descriptor_pb2.FieldDescriptorProto
 _PACKAGE = "tensorflow.serving"
@@ -57,11 +56,21 @@ _MESSAGES = _messages()
 def read_text(path: str) -> str:
     """Read a text file that a flag names. Raises StatusError, of the code that TensorFlow gives it."""
     try:
-        return Path(path).read_text()
+        return _mapped(Path(path)).decode()
     except OSError as error:
         raise StatusError(_CODES.get(type(error), Code.UNKNOWN), f"{path}; {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
+
+
+def _mapped(path: Path) -> bytes:
+    """Return a file's bytes, refusing what cannot be mapped into memory as the official server's reader does."""
+    if path.is_dir():
+        raise not_found(f"{path}; No such device")
+    content = path.read_bytes()
+    if not content:
+        raise invalid_argument(f"{path}; Invalid argument")
+    return content
 
 
 def _read(path: str, name: str) -> Any:

@@ -2,8 +2,9 @@
 
 import enum
 
-#: TensorFlow Serving cuts a status message at this length, in characters, before it goes to a client.
+#: TensorFlow Serving cuts a status message at this length, in bytes, before it goes to a gRPC client, and says so.
 MESSAGE_LIMIT = 1024
+_CUT = b"...TRUNCATED"
 
 
 class Code(enum.IntEnum):
@@ -58,6 +59,17 @@ class StatusError(Exception):
     def __str__(self) -> str:
         """Return `CODE: message`."""
         return f"{self.code.name}: {self.message}"
+
+    @property
+    def raw(self) -> bytes:
+        """The message's bytes: TensorFlow quotes what it was given, and that need not be UTF-8."""
+        return self.message.encode("utf-8", "surrogateescape")
+
+    @property
+    def shortened(self) -> bytes:
+        """The message as it goes to a gRPC client."""
+        raw = self.raw
+        return raw if len(raw) <= MESSAGE_LIMIT else raw[:MESSAGE_LIMIT] + _CUT
 
 
 def invalid_argument(message: str) -> StatusError:

@@ -21,15 +21,15 @@ WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 MOST_RECORDS = 1000
 
 
-def warm_up(servable: Servable, iterations: int) -> int:
-    """Answer the model's warm-up requests, each so many times; return how many there are (0 without a file).
+def warm_up(servable: Servable, iterations: int) -> int | None:
+    """Answer the model's warm-up requests, each so many times; return how many there are (None without a file).
 
     Raises INVALID_ARGUMENT for more than 1,000 records, UNIMPLEMENTED for a kind of request that the server does not
     answer, DATA_LOSS for a damaged file, and whatever a request itself ends with.
     """
     path = servable.directory / WARMUP_FILE
     if not path.is_file():
-        return 0
+        return None
     count = 0
     for record in records(path):
         count += 1

@@ -7,11 +7,11 @@ https://github.com/tensorflow/serving/blob/master/tensorflow_serving/batching/RE
 import os
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
 
+from serving.model_server.side_files import read_text
 from serving.model_server.statuses import invalid_argument
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -105,11 +105,9 @@ class BatchingParameters:
 
 
 def read_parameters(path: str) -> BatchingParameters:
-    """Read a file. Raises INVALID_ARGUMENT where it does not parse or cannot be read."""
+    """Read a file. Raises INVALID_ARGUMENT where it does not parse, and what reading it ends with."""
     try:
-        message = text_format.Parse(Path(path).read_text(), _Message())
-    except (OSError, UnicodeDecodeError) as error:
-        raise invalid_argument(f"{path}: {error}") from error
+        message = text_format.Parse(read_text(path), _Message())
     except text_format.ParseError as error:
         raise invalid_argument(f"Invalid protobuf file: '{path}'") from error
     return parameters_of(message)

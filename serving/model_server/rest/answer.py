@@ -17,10 +17,12 @@ class Answer:
     keep_alive: bool = True
 
 
-#: What libevent, under the official server, answers outside the API.
-NOT_FOUND = Answer(
-    status=404,
-    body=b"<HTML><HEAD>\n<TITLE>404 Not Found</TITLE>\n</HEAD><BODY>\n<H1>Not Found</H1>\n</BODY></HTML>\n",
-    headers={"content-type": "text/html"},
-    keep_alive=False,
-)
+def _page(status: int, phrase: str) -> Answer:
+    """Return what libevent, under the official server, answers outside the API."""
+    body = f"<HTML><HEAD>\n<TITLE>{status} {phrase}</TITLE>\n</HEAD><BODY>\n<H1>{phrase}</H1>\n</BODY></HTML>\n"
+    return Answer(status=status, body=body.encode(), headers={"content-type": "text/html"}, keep_alive=False)
+
+
+BAD_REQUEST = _page(400, "Bad Request")
+NOT_FOUND = _page(404, "Not Found")
+NOT_IMPLEMENTED = _page(501, "Not Implemented")

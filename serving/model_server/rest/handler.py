@@ -9,14 +9,15 @@ from serving.model_server.core import ServerCore
 from serving.model_server.metadata import SIGNATURE_DEF, get_metadata, get_status
 from serving.model_server.metrics import Metrics
 from serving.model_server.predictor import Predictor
-from serving.model_server.rest.answer import JSON, NOT_FOUND, TEXT, Answer
+from serving.model_server.rest.answer import BAD_REQUEST, JSON, NOT_FOUND, NOT_IMPLEMENTED, TEXT, Answer
 from serving.model_server.rest.json_answers import error_body, metadata_body, status_body
-from serving.model_server.rest.paths import parse_path
+from serving.model_server.rest.paths import RestRequest, UnreadablePath, is_address, parse_path
 from serving.model_server.rest.predictions import JsonPredictions
 from serving.model_server.serving_map import ModelRequest
 from serving.model_server.statuses import Code, StatusError, http_status
 
 _LOG = logging.getLogger(__name__)
+_METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "POST, GET",
@@ -41,12 +42,15 @@ class RestHandler:
 
     def __init__(self, core: ServerCore, predictor: Predictor, metrics: Metrics, options: RestOptions) -> None:
         self._core = core
+        self._predictor = predictor
         self._predictions = JsonPredictions(predictor=predictor, timeout=options.timeout)
         self._metrics = metrics
         self._options = options
 
     def handle(self, method: str, path: str, body: bytes) -> Answer:
         """Answer one request; every refusal is an answer too."""
+        if method not in _METHODS or not is_address(path):
+            return BAD_REQUEST if method in _METHODS else NOT_IMPLEMENTED
         if self._options.metrics_path and path.partition("?")[0] == self._options.metrics_path:
             return self._metrics_page(path)
         if not path.lower().startswith("/v1/"):
@@ -66,7 +70,12 @@ class RestHandler:
 
     def _answer(self, method: str, path: str, body: bytes) -> Answer:
         try:
-            return Answer(status=200, body=self._body(method, path, body))
+            request = self._understood(method, path)
+            # The official server counts a request by its path's action, and what is no prediction by none.
+            with self._predictor.counted(request.model.name, request.action if method == "POST" else "", "REST"):
+                return Answer(status=200, body=self._body(request, body))
+        except UnreadablePath as error:
+            return Answer(status=http_status(error.code), body=b"")
         except StatusError as error:
             return Answer(status=http_status(error.code), body=error_body(error))
         except Exception as error:  # noqa: BLE001  (it ends as this request's answer)
@@ -75,8 +84,14 @@ class RestHandler:
             failure = StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")
             return Answer(status=500, body=error_body(failure))
 
-    def _body(self, method: str, path: str, body: bytes) -> bytes:
-        request = parse_path(method, path)
+    def _understood(self, method: str, path: str) -> RestRequest:
+        try:
+            return parse_path(method, path)
+        except StatusError as error:
+            self._metrics.request_count.add("", error.code.name)
+            raise
+
+    def _body(self, request: RestRequest, body: bytes) -> bytes:
         spec = _spec(request.model)
         if request.action == "status":
             return status_body(get_status(self._core, get_model_status_pb2.GetModelStatusRequest(model_spec=spec)))

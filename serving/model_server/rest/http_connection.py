@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from serving.model_server.rest.answer import Answer
+from serving.model_server.rest.answer import BAD_REQUEST, Answer
 from serving.model_server.rest.http_body import joined
 from serving.model_server.rest.http_requests import Refused, Request, RequestParser
 from serving.model_server.rest.json_answers import error_body
@@ -106,8 +106,7 @@ class Connection:
             try:
                 parser.feed(data)
             except Refused as refused:
-                error = StatusError(Code.INVALID_ARGUMENT, refused.message)
-                self._send(Answer(status=refused.status, body=error_body(error)), keep_alive=False, head_only=False)
+                self._send(_refusal(refused), keep_alive=False, head_only=False)
                 return
             for request in parser.complete:
                 if not self._answer(request):
@@ -153,6 +152,13 @@ class Connection:
         head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
         self._set_timeout(socket.SO_SNDTIMEO, self._patience.stall)
         self._client.sendall(head if head_only else head + answer.body)
+
+
+def _refusal(refused: Refused) -> Answer:
+    if refused.status is http.HTTPStatus.BAD_REQUEST:
+        _LOG.debug("%s", refused.message)
+        return BAD_REQUEST
+    return Answer(status=refused.status, body=error_body(StatusError(Code.INVALID_ARGUMENT, refused.message)))
 
 
 def _path(url: bytes) -> str:

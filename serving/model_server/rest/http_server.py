@@ -32,6 +32,13 @@ class _Admission:
         self._slots.release()
 
 
+def _listener(port: int) -> socket.socket:
+    """Listen on all addresses, as officially: of both kinds where the system has them."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)  # noqa: S104  (as official)
+
+
 class HttpServer:
     """Serves HTTP/1.1 with keep-alive. It starts to listen when made, and to answer with `start`."""
 
@@ -39,11 +46,11 @@ class HttpServer:
         """Listen on a port (0: a free one). Raises UNAVAILABLE where it cannot be had."""
         self._handle = handle
         self._patience = patience
-        self._admission = _Admission(threads)
+        self._admission = _Admission(max(1, threads))
         self._open: set[Connection] = set()
         self._changed = threading.Condition()
         try:
-            self._listener = socket.create_server(("0.0.0.0", port), backlog=_BACKLOG)  # noqa: S104  (as official)
+            self._listener = _listener(port)
         except OSError as error:
             raise StatusError(
                 Code.UNAVAILABLE, f"Failed to start HTTP Server: port {port} cannot be listened on: {error.strerror}"

@@ -27,7 +27,7 @@ _WIDE = (types_pb2.DT_UINT32, types_pb2.DT_UINT64)
 
 def error_body(error: StatusError) -> bytes:
     """Return `{"error": "…"}`."""
-    return _object("error", string(error.message.encode("utf-8", "surrogateescape")))
+    return _object("error", string(error.raw))
 
 
 def predictions_body(outputs: Mapping[str, Array]) -> bytes:

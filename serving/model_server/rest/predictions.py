@@ -31,9 +31,7 @@ class JsonPredictions:
 
     def answer(self, action: str, model: ModelRequest, body: bytes) -> bytes:
         """Answer a body; the action is `predict`, `classify` or `regress`. Raises StatusError."""
-        # The official server counts a request by its path's action, in the path's own small letters.
-        with self.predictor.counted(model.name, action, "REST"):
-            return _ANSWERS[action](self, model, body)
+        return _ANSWERS[action](self, model, body)
 
     def _predict(self, model: ModelRequest, body: bytes) -> bytes:
         document = parse_json(body)

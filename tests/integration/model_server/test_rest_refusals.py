@@ -229,12 +229,12 @@ REFUSALS: dict[str, tuple[str, str, str, int, str]] = {
         BAD,
         "Unrecognized servable version label: l",
     ),
-    "an endless version": (
+    "a method in capitals": (
         "POST",
-        f"/scale/versions/{'9' * 30}:predict",
+        "/scale:PREDICT",
         '{"inputs": [1]}',
         BAD,
-        f"Failed to convert version: {'9' * 30} to numeric.",
+        "Malformed request: POST /v1/models/scale:PREDICT",
     ),
     "an unknown action": ("POST", "/scale:explain", "{}", BAD, "Malformed request: POST /v1/models/scale:explain"),
     "a query": ("POST", "/scale:predict?x=1", "{}", BAD, "Malformed request: POST /v1/models/scale:predict?x=1"),

@@ -41,7 +41,7 @@ def test_the_official_file_is_understood(tmp_path: Path) -> None:
         pad_variable_length=True,
         most_executed=8,
     )
-    plain = parameters(tmp_path, "")
+    plain = parameters(tmp_path, "\n")
     assert (plain.max_batch_size, plain.timeout, plain.max_enqueued_batches) == (1000, 0.0, 10)
     split_in_four = parameters(
         tmp_path,

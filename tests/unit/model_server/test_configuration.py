@@ -105,7 +105,18 @@ def test_a_single_model_by_flags_is_a_list_of_one() -> None:
 
 @pytest.mark.parametrize(
     ("name", "version"),
-    [("1", 1), ("00001", 1), ("0", 0), ("a1", None), ("-1", None), ("1.5", None), ("٣", None), ("9" * 19, None)],
+    [
+        ("1", 1),
+        ("00001", 1),
+        ("0", 0),
+        ("a1", None),
+        ("-1", -1),
+        ("+2 ", 2),
+        ("1 2", None),
+        ("1.5", None),
+        ("٣", None),
+        ("9" * 19, None),
+    ],
 )
 def test_a_version_directory_has_a_decimal_name(name: str, version: int | None) -> None:
     """What no int64 holds is no version."""

@@ -47,6 +47,31 @@ def test_one_input_needs_no_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("YWJj", b"abc"),
+        ("YW\n Jj\r\n", b"abc"),
+        ("YQ", b"a"),
+        ("YQ==", b"a"),
+        ("YQ..", b"a"),
+        ("", b""),
+        ("YQ=", None),
+        ("Y", None),
+        ("Y=Q=", None),
+        ("_-8=", None),
+        ("ü", None),
+    ],
+)
+def test_base64_is_read_as_the_official_library_reads_it(text: str, value: bytes | None) -> None:
+    """Regression: lines as mail breaks them were refused; the alphabet for addresses was read."""
+    if value is not None:
+        assert read({"inputs": {"b64": text}}, a=STRING).inputs["a"] == value
+        return
+    with pytest.raises(StatusError, match="Unable to base64 decode"):
+        read({"inputs": {"b64": text}}, a=STRING)
+
+
+@pytest.mark.parametrize(
     ("document", "inputs", "message"),
     [
         ({"instances": [1]}, {"a": FLOAT, "b": FLOAT}, "instances is a plain list, but expecting list of objects"),
@@ -132,14 +157,16 @@ def test_answers_that_have_no_row_form_are_refused() -> None:
     [
         ("POST", "/v1/models/a.b:predict", "predict", ModelRequest(name="a.b")),
         ("POST", "/v1/models/m/versions/7:classify", "classify", ModelRequest(name="m", version=7)),
-        ("POST", "/V1/Models/m/labels/stable:REGRESS", "regress", ModelRequest(name="m", label="stable")),
+        ("POST", "/V1/Models/m/LABELS/stable:regress", "regress", ModelRequest(name="m", label="stable")),
+        ("GET", "/v1/models/m/METADATA", "status", ModelRequest(name="m")),
+        ("GET", "/v1/models/m%ff", "status", ModelRequest(name="m\N{REPLACEMENT CHARACTER}")),
         ("GET", "/v1/models/m", "status", ModelRequest(name="m")),
         ("GET", "/v1/models/m%2Fn/versions/0", "status", ModelRequest(name="m/n", version=0)),
         ("GET", "/v1/models/m/labels/l/metadata", "metadata", ModelRequest(name="m", label="l")),
     ],
 )
 def test_a_path_is_understood(method: str, path: str, action: str, model: ModelRequest) -> None:
-    """Without regard to case in its fixed parts, names unquoted."""
+    """Without regard to case in its fixed parts but the last, names unquoted."""
     request = parse_path(method, path)
     assert (request.action, request.model) == (action, model)
 
@@ -153,7 +180,7 @@ def test_a_path_is_understood(method: str, path: str, action: str, model: ModelR
         ("GET", "/v1/models/m/versions/x"),
         ("POST", "/v1/models/m"),
         ("DELETE", "/v1/models/m"),
-        ("GET", "/v1/models/m%ff"),
+        ("POST", "/v1/models/m:Predict"),
     ],
 )
 def test_a_path_that_is_none_of_these_is_refused(method: str, path: str) -> None:

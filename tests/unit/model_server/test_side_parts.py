@@ -27,16 +27,38 @@ def test_a_record_file_of_tensorflow_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("position", range(len(TF_RECORDS)))
 def test_a_damaged_record_file_is_told(tmp_path: Path, position: int) -> None:
-    """Any byte changed, and any cut that is not between two records."""
+    """Any byte changed, and any cut but one between two records or within a header, where TensorFlow sees the end."""
     file = tmp_path / "records"
     damaged = bytearray(TF_RECORDS)
     damaged[position] ^= 1
-    whole_records = (0, TF_RECORDS.index(b"a") + 5)
-    for content in (bytes(damaged), *((TF_RECORDS[:position],) if position not in whole_records else ())):
+    second = TF_RECORDS.index(b"a") + 5
+    header = range(12), range(second, second + 12)
+    for content in (bytes(damaged), TF_RECORDS[:position]):
         file.write_bytes(content)
+        if content != bytes(damaged) and any(position in each for each in header):
+            assert list(records(file)) == [b"a"][: position // second]
+            continue
         with pytest.raises(StatusError) as refused:
             list(records(file))
         assert refused.value.code is Code.DATA_LOSS
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"hello world, no record", "corrupted record at 0 (Is this even a TFRecord file?)"),
+        (TF_RECORDS[:12] + b"b" + TF_RECORDS[13:], "corrupted record at 12"),
+        (TF_RECORDS[:-5] + b"x" + TF_RECORDS[-4:], "corrupted record at 29"),
+        (TF_RECORDS[:-2], "truncated record at 17' failed with Read less bytes than requested"),
+    ],
+)
+def test_a_damaged_record_file_is_told_in_tensorflow_s_words(tmp_path: Path, content: bytes, said: str) -> None:
+    """With the place, as its reader of 2.21 gives it."""
+    file = tmp_path / "records"
+    file.write_bytes(content)
+    with pytest.raises(StatusError) as refused:
+        list(records(file))
+    assert refused.value.message == said
 
 
 def test_a_histogram_counts_cumulatively_up_to_infinity() -> None:
@@ -70,7 +92,7 @@ def test_the_page_has_a_type_line_for_each_metric() -> None:
         ('prometheus_config { enable: true path: "/m" }', "/m"),
         ("prometheus_config { enable: true }", "/monitoring/prometheus/metrics"),
         ('prometheus_config { path: "/m" }', ""),
-        ("", ""),
+        ("\n", ""),
     ],
 )
 def test_the_metrics_page_is_where_the_monitoring_config_says(tmp_path: Path, text: str, path: str) -> None:
@@ -107,14 +129,15 @@ def test_an_ssl_config_that_cannot_be_used_is_refused_by_name(tmp_path: Path, te
     ("make", "code"),
     [
         (lambda path: None, Code.NOT_FOUND),
-        (lambda path: path.mkdir(), Code.FAILED_PRECONDITION),
+        (lambda path: path.mkdir(), Code.NOT_FOUND),
+        (lambda path: path.touch(), Code.INVALID_ARGUMENT),
         (lambda path: path.write_bytes(b"\xff\xfe"), Code.INVALID_ARGUMENT),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_by_its_code(
     tmp_path: Path, make: Callable[[Path], object], code: Code
 ) -> None:
-    """And by its name."""
+    """And by its name. An empty one cannot be mapped into memory, which is how the official server reads it."""
     file = tmp_path / "some.config"
     make(file)
     with pytest.raises(StatusError, match=r"some\.config") as refused:
@@ -148,6 +171,10 @@ def test_a_saved_model_is_found_by_its_tags(tmp_path: Path) -> None:
     with pytest.raises(StatusError) as refused:
         read_meta_graph(tmp_path, ["serve"])
     assert refused.value.code is Code.DATA_LOSS
+    (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString()[:-3])
+    with pytest.raises(StatusError, match="Read less bytes than requested") as cut:
+        read_meta_graph(tmp_path, ["serve"])
+    assert cut.value.code is Code.OUT_OF_RANGE
 
 
 def test_variables_are_restored_before_tables_are_filled(tmp_path: Path) -> None:

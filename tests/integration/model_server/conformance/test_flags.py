@@ -1,6 +1,7 @@
 """What the command line takes, what the process says, and how it ends."""
 
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -46,7 +47,17 @@ REFUSED: dict[str, tuple[Sequence[str], str | None, str]] = {
     "a config file that is a directory": (
         ["--port=0", "--grpc_socket_path=SOCKET", "--model_config_file=/tmp"],
         None,
-        "Failed to start server. Error: ",
+        "Failed to start server. Error: NOT_FOUND: /tmp; No such device",
+    ),
+    "a config file with nothing in it": (
+        ["--port=0", "--grpc_socket_path=SOCKET"],
+        "",
+        "Failed to start server. Error: INVALID_ARGUMENT: FILE; Invalid argument",
+    ),
+    "a session config that does not parse": (
+        ["--port=0", "--grpc_socket_path=SOCKET", "--model_base_path=/x", "--tensorflow_session_config_file=FILE"],
+        "no_such_field: 1",
+        "Failed to start server. Error: INVALID_ARGUMENT: Invalid protobuf file: 'FILE'",
     ),
     "a config that does not parse": (
         ["--port=0", "--grpc_socket_path=SOCKET"],
@@ -97,8 +108,10 @@ def test_what_keeps_it_from_starting_is_printed_and_the_exit_code_is_255(
     if text is not None:
         bases.place("m", 1)
         (tmp_path / "models.config").write_text(text.replace("BASE", str(bases.path("m"))))
-        flags = [*flags, f"--model_config_file={tmp_path}/models.config"]
-    done = run(program, *(flag.replace("SOCKET", f"{tmp_path}/s") for flag in flags))
+        if not any("FILE" in flag for flag in flags):
+            flags = [*flags, "--model_config_file=FILE"]
+    places = {"SOCKET": f"{tmp_path}/s", "FILE": f"{tmp_path}/models.config"}
+    done = run(program, *(re.sub("SOCKET|FILE", lambda found: places[found[0]], flag) for flag in flags))
     assert done.returncode == 255
     assert said.replace("FILE", f"{tmp_path}/models.config") in done.stdout
     assert "Traceback" not in done.stderr
@@ -126,8 +139,9 @@ def test_the_help_lists_every_official_flag(program: Sequence[str]) -> None:
     assert [name for name in official if f"\t--{name}=" not in done.stdout] == []
 
 
-def test_a_whole_command_line_with_unknown_flags_serves_one_model(start: Start, bases: Bases) -> None:
-    """By `--model_name` and `--model_base_path`, on a TCP port too; what it does not know it says, and goes on."""
+def test_a_whole_command_line_with_unknown_flags_serves_one_model(start: Start, bases: Bases, tmp_path: Path) -> None:
+    """By `--model_name` and `--model_base_path`, on a TCP port too; the first thing that it does not know it tells."""
+    (tmp_path / "session.config").write_text("intra_op_parallelism_threads: 1 gpu_options { allow_growth: true }")
     bases.place("base", 1, 3)
     port = free_port()
     inert = [
@@ -140,6 +154,8 @@ def test_a_whole_command_line_with_unknown_flags_serves_one_model(start: Start, 
         "--model_name=mine",
         f"--model_base_path={bases.path('base')}",
         "--no_such_flag=1",
+        "--nor_this=1",
+        f"--tensorflow_session_config_file={tmp_path}/session.config",
         "--enable_grpc_healthcheck_service",
         "--grpc_channel_arguments=grpc.max_connection_age_ms=60000,grpc.lb_policy_name=x",
         "--grpc_max_threads=8",
@@ -148,15 +164,15 @@ def test_a_whole_command_line_with_unknown_flags_serves_one_model(start: Start, 
         *inert,
     )
     assert server.scale("mine") == 3
-    assert "unknown argument: --no_such_flag=1" in server.log.read_text()
+    assert re.findall("unknown argument: .*", server.log.read_text()) == ["unknown argument: --no_such_flag=1"]
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = health_pb2_grpc.HealthStub(channel)
-        for service in ("", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"):
-            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING
-        with pytest.raises(grpc.RpcError) as error:
-            stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=60)
-        assert error.value.code() is grpc.StatusCode.NOT_FOUND
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=60)
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        for service in ("tensorflow.serving.PredictionService", "nobody"):  # gRPC's own service in C++ knows no names
+            with pytest.raises(grpc.RpcError) as error:
+                stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60)
+            assert error.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 def test_without_its_flag_there_is_no_health_service(server: RunningServer) -> None:

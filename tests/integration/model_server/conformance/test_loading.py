@@ -131,6 +131,19 @@ def test_warm_up_that_fails_fails_the_load_and_can_be_switched_off(
     assert start(*FAST, "--enable_model_warmup=false", models=text).scale(name) == 1
 
 
+def test_a_damaged_warm_up_file_fails_the_load(server: RunningServer, bases: Bases) -> None:
+    """In TensorFlow's words, and the official server's advice."""
+    name = bases.name("m")
+    extra = bases.copy(name, 1) / "assets.extra"
+    extra.mkdir()
+    (extra / "tf_serving_warmup_requests").write_bytes(b"no record, but long enough")
+    _, details = server.refuses(bases.config(name))
+    assert (
+        "due to error: DATA_LOSS: corrupted record at 0 (Is this even a TFRecord file?). "
+        "Please verify your warmup data is in TFRecord format."
+    ) in details
+
+
 def test_one_bad_model_ends_the_start_and_a_missing_path_hangs_it_until_it_is_there(start: Start, bases: Bases) -> None:
     """So a restart with one bad entry is an outage, which is why configs are tried on one node first."""
     bad, good, late = bases.name("bad"), bases.name("good"), bases.name("late")
