@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from roost import settings
+from roost.cli import wording
 from roost.contracts.errors import BrokerRefused, NotFound, Permanent
 from roost.contracts.events import Topic
 
@@ -128,7 +130,6 @@ def show_lag(as_json: Json = False) -> None:
 
 
 def _print_lag(rows: Sequence[Behind]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("topic", "partition", "read to", "end", "behind", "group", "members")
@@ -136,8 +137,8 @@ def _print_lag(rows: Sequence[Behind]) -> None:
         read = "-" if row.committed is None else str(row.committed)
         numbers = (str(row.partition), read, str(row.end), str(row.lag))
         table.add_row(row.topic, *numbers, row.group, str(row.members or "none"))
-    Console().print(table)
-    print(f"{sum(row.lag for row in rows)} events behind")
+    wording.screen().print(table)
+    print(f"{wording.counted(sum(row.lag for row in rows), 'event')} behind")
 
 
 def list_letters(
@@ -151,17 +152,24 @@ def list_letters(
         print(json.dumps([_document(one) for one in found], indent=1))
         return
     if not found:
-        print("There are no dead letters.")
+        print("There are no dead letters." if topic is None else f"There are no dead letters that came on {topic}.")
         return
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table("id", "at", "came on", "bytes", "why")
     for one in found:
         came = f"{one.topic} {one.partition}-{one.offset}"
-        table.add_row(one.id, one.at[:19], escape(came), str(one.size), escape(one.reason))
-    Console().print(table)
+        table.add_row(one.id, _when(one.at), escape(came), str(one.size), escape(one.reason))
+    wording.screen().print(table)
+
+
+def _when(text: str) -> str:
+    """In local time, as all commands; a text that is no time as it is: who buried it may not have been Roost."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return text
 
 
 def show_letter(

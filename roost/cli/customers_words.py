@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from roost.cli.wording import screen
 from roost.ports.ledger import Onboarding, OnboardingStage
 
 _AGAIN: Final = 'Mend it, then `roost train {customer} --reason "…"`.'
@@ -27,8 +26,6 @@ _WORDS: Final = {
 
 def table(rows: Sequence[Onboarding]) -> None:
     """One line a customer, by customer."""
-    # Where nobody looks, nothing is cut: the table is as wide as it must be.
-    out = Console() if sys.stdout.isatty() else Console(width=400)
     found = Table(box=None, pad_edge=False)
     for name in ("customer", "name", "stage", "signed up"):
         found.add_column(name, no_wrap=True)
@@ -38,7 +35,7 @@ def table(rows: Sequence[Onboarding]) -> None:
         customer = row.customer if row.model == "default" else f"{row.customer}.{row.model}"
         at = row.signed_up_at.astimezone().strftime("%Y-%m-%d %H:%M")
         found.add_row(customer, row.name or "–", Text(words, style=colour), at, Text(_said(row, then)))
-    out.print(found)
+    screen().print(found)
 
 
 def _said(row: Onboarding, then: str) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from roost import policy_file, settings
+from roost.cli import wording
 
 PANEL = "Set-up"
 
@@ -23,17 +24,19 @@ def register(app: typer.Typer) -> None:
 
 def show_settings(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
     """Every setting, its value and where it comes from. Secrets are hidden."""
-    from rich.console import Console
     from rich.table import Table
 
     rows = settings.described()
     if as_json:
         print(json.dumps([row._asdict() for row in rows], indent=1))
         return
-    table = Table("setting", "value", "from", title="Settings")
+    table = Table(title="Settings")
+    table.add_column("setting", no_wrap=True, min_width=max(len(row.variable) for row in rows))
+    table.add_column("value", overflow="fold")
+    table.add_column("from", no_wrap=True)
     for row in rows:
         table.add_row(row.variable, row.value, row.source, style=None if row.source != "default" else "dim")
-    Console().print(table)
+    wording.screen().print(table)
 
 
 def check_policy(
@@ -46,5 +49,6 @@ def check_policy(
         print(json.dumps(policy.rules_for(customer).model_dump(mode="json"), indent=1))
     else:
         print(
-            f"{file}: valid. {len(policy.cohorts)} cohorts, {len(policy.customers)} customers with rules of their own."
+            f"{file}: valid. {wording.counted(len(policy.cohorts), 'cohort')}, "
+            f"{wording.counted(len(policy.customers), 'customer')} with rules of their own."
         )

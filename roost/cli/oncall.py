@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -81,7 +82,8 @@ def events(
     """Events: signups, rollouts' transitions, restarts, freezes."""
     client = _client()
     page = client.get(EventPage, "events", {"after": after, "limit": limit})
-    show: Callable[..., None] = (lambda found: print(found.model_dump_json())) if as_json else oncall_words.event
+    told = partial(oncall_words.event, now=SystemClock().now())
+    show: Callable[..., None] = (lambda found: print(found.model_dump_json())) if as_json else told
     for found in page.items:
         show(found)
     if not page.items and not follow and not as_json:
@@ -102,7 +104,7 @@ def why(customer: Customer, model: Model = DEFAULT_MODEL, as_json: AsJson = Fals
     if as_json:
         print(answer.model_dump_json(indent=1))
     else:
-        oncall_words.why(answer)
+        oncall_words.why(answer, SystemClock().now())
 
 
 def _on_rollout(command: Command, text: str) -> Callable[..., None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from datetime import datetime
 from typing import Final
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.text import Text
 from deployer.console.plain_words import ago, event_words, seconds_text
 from deployer.console.views import CommandView, EventView, RolloutPage, RolloutSummary
 from deployer.console.why.answer import StepState, WhyAnswer
+from roost.cli.wording import clock_time, screen
 from roost.contracts.rollout import Phase
 from roost.ports.clock import Clock
 
@@ -38,8 +39,7 @@ COLOURS: Final = {
 
 def rollouts(page: RolloutPage, clock: Clock) -> None:
     """A table, newest first."""
-    # Where nobody looks, nothing is cut: the table is as wide as it must be.
-    out = Console() if sys.stdout.isatty() else Console(width=240)
+    out = screen()
     if not page.items:
         out.print("No rollouts. The first comes with `roost signup ua`, or with `roost train CUSTOMER --reason …`.")
         return
@@ -57,14 +57,14 @@ def rollouts(page: RolloutPage, clock: Clock) -> None:
         out.print(f"More: --before {page.next_before.isoformat()}", style="dim")
 
 
-def event(found: EventView) -> None:
+def event(found: EventView, now: datetime) -> None:
     """One line."""
     data = found.data
     what = event_words(found)
     reason = data.get("reason") or data.get("name") or ""
     version = f" v{data['version']}" if data.get("version") else ""
     line = Text.assemble(
-        (found.time.astimezone().strftime("%H:%M:%S.%f")[:-3], "dim"),
+        (clock_time(found.time, now) + found.time.strftime(".%f")[:4], "dim"),
         "  ",
         (f"{found.subject:<12}", "bold"),
         f"{what}{version}",
@@ -74,7 +74,7 @@ def event(found: EventView) -> None:
     Console(soft_wrap=True).print(line)
 
 
-def why(answer: WhyAnswer) -> None:
+def why(answer: WhyAnswer, now: datetime) -> None:
     """The headline, each step, and what to do next."""
     out = Console(soft_wrap=True, highlight=False)
     out.print(Text(answer.sentence, style="bold"))
@@ -83,7 +83,7 @@ def why(answer: WhyAnswer) -> None:
         mark, colour = MARKS[step.state]
         indent = "    " if step.key.startswith("replica:") else "  "
         took = f"  ({seconds_text(step.seconds)})" if step.seconds is not None else ""
-        at = step.at.astimezone().strftime("%H:%M:%S  ") if step.at else ""
+        at = f"{clock_time(step.at, now)}  " if step.at else ""
         title = "" if step.key.startswith("replica:") else f"{step.title:<11}"
         out.print(
             Text.assemble((f"{indent}{mark} ", colour), (title, "bold"), (at, "dim"), step.sentence, (took, "dim"))
