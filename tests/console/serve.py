@@ -6,6 +6,7 @@ import argparse
 import threading
 
 from deployer.console.main import serve
+from deployer.domain.approval import FLEET
 from roost import process
 from roost.contracts import events
 from roost.contracts.cloudevents import Event
@@ -38,7 +39,9 @@ class SmallDeployer:
             found = ledger.rollouts(RolloutQuery(customer=command.customer, limit=1))
             rollout_id = found[0].id if found else None
         outcome = f"{command.command.value} done"
-        if rollout_id:
+        if command.command is Command.THAW:
+            ledger.thaw(command.customer or FLEET)
+        elif rollout_id:
             outcome = self._act(command.command, command.actor, command.reason, ledger.rollout(rollout_id))
         told = OperationReported(
             what=f"command.{command.command}", actor=command.actor, reason=outcome, customer=command.customer,

@@ -40,6 +40,8 @@ _MEANING: Final = {
     Command.RELEASE: "A rollback may return to it, and a halted rollout of it may go on. To deploy again, train again.",
     Command.FREEZE: "Nothing of this scope is promoted until the thaw. What is live stays live.",
     Command.THAW: "What waited for it goes on.",
+    Command.PAUSE: "Nothing of this scope goes to the canary until the resume. What is live stays live.",
+    Command.RESUME: "What waited for it goes on.",
 }
 _RISKY: Final = frozenset({Command.ROLLBACK, Command.REJECT})
 

@@ -24,7 +24,7 @@ def mount(console: Console) -> None:
     @ui.page("/customers/{customer}")
     def page(request: Request, customer: str, model: str = DEFAULT_MODEL) -> None:
         caller: Caller = request.state.caller
-        with frame(console, request, customer):
+        with frame(console, request, f"Customer {customer}"):
             try:
                 check_id(customer, "customer id")
                 check_id(model, "model id")

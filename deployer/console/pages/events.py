@@ -45,7 +45,7 @@ def _events_of(page: EventPage) -> None:
                 command="roost events -f",
             )
             return
-        with table("When", "About", "Event", "What it says", "#Sequence"):
+        with table("When", "About", "Event", "What it says", "#Sequence", stacks=True):
             for event in reversed(page.items):
                 _event(event)
 
@@ -55,7 +55,10 @@ def _event(event: EventView) -> None:
     said = str(event.data.get("reason") or event.data.get("name") or "")
     with tag("tr"):
         cell(partial(moment, event.time, "r-soft"), "tight")
-        cell(event.subject, "tight")
+        if event.data.get("customer") == event.subject:
+            cell(partial(link, event.subject, f"/customers/{event.subject}"), "tight")
+        else:
+            cell(event.subject, "tight")
         cell(event_words(event), "tight")
         if isinstance(rollout, str):
             cell(partial(link, said or "open", f"/rollouts/{rollout}"), "wide")
@@ -73,7 +76,7 @@ def _list(rows: tuple[CommandView, ...]) -> None:
                 command="roost --help",
             )
             return
-        with table("When", "Who", "Asked to", "About", "Reason", "Outcome", "#Took"):
+        with table("When", "Who", "Asked to", "About", "Reason", "Outcome", "#Took", stacks=True):
             for row in rows:
                 _command(row)
 
@@ -86,6 +89,8 @@ def _command(row: CommandView) -> None:
         about = row.rollout_id or row.customer or row.digest or "the fleet"
         if row.rollout_id:
             cell(partial(link, about, f"/rollouts/{row.rollout_id}"))
+        elif row.customer:
+            cell(partial(link, about, f"/customers/{row.customer}"))
         else:
             cell(about)
         cell(row.reason)

@@ -11,12 +11,11 @@ from deployer.console.access import Caller
 from deployer.console.app import Console
 from deployer.console.pages import asking
 from deployer.console.pages.frame import frame
+from deployer.console.pages.holds import holds, offers
 from deployer.console.pages.live import Live, Sections
-from deployer.console.pages.parts import card, cell, chip, empty, frozen, link, note, table, tag
+from deployer.console.pages.parts import card, cell, chip, empty, link, note, table, tag
 from deployer.console.plain_words import megabytes
-from deployer.console.views import FreezeView, Hold, NodeView, PoolModelView, PoolView
-from deployer.domain.approval import FLEET
-from roost.contracts.events import Command
+from deployer.console.views import FreezeView, NodeView, PoolModelView, PoolView
 from roost.contracts.ids import split_served_name
 
 #: More served names than this are found by search only.
@@ -50,13 +49,11 @@ def _draw(
 
 
 def _head(console: Console, caller: Caller, freezes: tuple[FreezeView, ...]) -> None:
-    stands = any(entry.scope == FLEET and entry.kind is Hold.FREEZE for entry in freezes)
     with ui.row().classes("w-full items-center"):
         tag("h1", "Fleet")
         ui.space()
-        command = Command.THAW if stands else Command.FREEZE
-        asking.buttons(console, caller, [command], asking.Target(label="the whole fleet"))
-    frozen(freezes)
+        asking.buttons(console, caller, offers(freezes), asking.Target(label="the whole fleet"))
+    holds(console, caller, freezes)
 
 
 def _pool(pool: PoolView) -> None:
@@ -67,7 +64,8 @@ def _pool(pool: PoolView) -> None:
                 tag("span", f"generation {pool.generation}", "r-soft")
             if pool.nodes:
                 good = len(pool.nodes) - pool.nodes_behind
-                chip(f"{good} of {len(pool.nodes)} nodes serve it", "good" if not pool.nodes_behind else "bad")
+                serve = "node serves" if len(pool.nodes) == 1 else "nodes serve"
+                chip(f"{good} of {len(pool.nodes)} {serve} it", "good" if not pool.nodes_behind else "bad")
             ui.space()
             tag("span", pool.reason, "r-soft r-small")
         for error in pool.errors:

@@ -10,9 +10,7 @@ from typing import Final
 from nicegui import ui
 from nicegui.element import Element
 
-from deployer.console.views import FreezeView, Hold
 from deployer.console.why.answer import StepState
-from deployer.domain.approval import FLEET
 from roost.contracts.rollout import Phase
 from roost.contracts.verdict import Outcome
 
@@ -90,14 +88,6 @@ def note(text: str, tone: str) -> Element:
     return tag("div", text, f"r-note r-{tone}", role="status")
 
 
-def frozen(freezes: Sequence[FreezeView]) -> None:
-    """One note for each freeze that stands."""
-    for entry in freezes:
-        what = "Nothing" if entry.scope == FLEET else f"Nothing of {entry.scope}"
-        held = "is promoted: frozen" if entry.kind is Hold.FREEZE else "goes to the canary: paused"
-        note(f"{what} {held} by {entry.actor}, “{entry.reason}”.", "wait")
-
-
 @contextmanager
 def card(title: str = "") -> Iterator[Element]:
     """A section with a heading."""
@@ -120,9 +110,12 @@ def facts(rows: Sequence[tuple[str, object]]) -> None:
 
 
 @contextmanager
-def table(*columns: str) -> Iterator[None]:
-    """A table with these headings; a name that starts with ``#`` is a column of numbers."""
-    with tag("div", classes="r-scroll"), tag("table", classes="r-table"):
+def table(*columns: str, stacks: bool = False) -> Iterator[None]:
+    """A table with these headings; a name that starts with ``#`` is a column of numbers.
+
+    On a phone it is pushed sideways; one that `stacks` breaks each row into lines instead.
+    """
+    with tag("div", classes="r-scroll"), tag("table", classes="r-table r-stacks" if stacks else "r-table"):
         with tag("thead"), tag("tr"):
             for name in columns:
                 tag("th", name.lstrip("#") or " ", "num" if name.startswith("#") else "", scope="col")

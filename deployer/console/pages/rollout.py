@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Final
 
 from fastapi import Request
 from nicegui import ui
@@ -34,6 +35,9 @@ from roost.contracts.errors import NotFound
 from roost.contracts.events import Command
 from roost.contracts.rollout import TERMINAL, Phase
 from roost.contracts.verdict import Verdict
+
+#: Phases in which somebody looks for what to do.
+_ASKS: Final = {Phase.AWAITING_APPROVAL, Phase.HALTED, Phase.REJECTED}
 
 
 def mount(console: Console) -> None:
@@ -78,7 +82,10 @@ def _head(console: Console, caller: Caller, found: RolloutDetail) -> None:
         label = f"{row.name} {version}" if row.version else row.name
         digest = row.digest if found.quarantine is not None else None
         asking.buttons(console, caller, offers, asking.Target(label=label, rollout_id=row.id, digest=digest))
-    tag("p", row.reason, "q-ma-none")
+    with tag("p", classes="q-ma-none"):
+        tag("span", f"{row.reason} ")
+        if row.phase in _ASKS:
+            link("What to do", f"/customers/{row.customer}?model={row.model}")
     if found.quarantine is not None:
         entry = found.quarantine
         said = f"This artifact is quarantined by {entry.actor}: “{entry.reason}”."
@@ -201,7 +208,7 @@ def _facts(found: RolloutDetail) -> None:
         rows.append(("Approved by", row.approved_by))
     if found.expected_at is not None:
         rows.append(("Expected live", partial(clock, found.expected_at)))
-    if row.deadline is not None:
+    if row.deadline is not None and row.phase not in TERMINAL and row.phase is not Phase.HALTED:
         rows.append(("Phase ends by", partial(clock, row.deadline)))
     for name, value in found.facts.items():
         if isinstance(value, dict):

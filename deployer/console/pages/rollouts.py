@@ -12,10 +12,12 @@ from urllib.parse import urlencode
 from fastapi import Request
 from nicegui import ui
 
+from deployer.console.access import Caller
 from deployer.console.app import Console
 from deployer.console.pages.frame import frame
+from deployer.console.pages.holds import holds
 from deployer.console.pages.live import Live, Sections
-from deployer.console.pages.parts import PHASE_TONE, cell, chip, empty, frozen, link, moment, phase_words, table, tag
+from deployer.console.pages.parts import PHASE_TONE, cell, chip, empty, link, moment, phase_words, table, tag
 from deployer.console.views import FreezeView, RolloutPage, RolloutSummary
 from roost.contracts.ids import InvalidId, check_id
 from roost.contracts.rollout import TERMINAL, Phase
@@ -61,13 +63,14 @@ def mount(console: Console) -> None:
     @ui.page("/")
     def rollouts(request: Request, customer: str = "", show: str = "all", run_id: str = "") -> None:
         chosen = _Chosen(customer=_valid(customer), filter=show if show in FILTERS else "all", run_id=run_id[:200])
+        caller: Caller = request.state.caller
         with frame(console, request, "Rollouts"):
             tag("h1", "Rollouts")
             filters = ui.row().classes("r-filters")
             live: _Live = Live(
                 console,
                 lambda: (console.reader.rollouts(chosen.query), tuple(console.reader.freezes())),
-                lambda found, sections: _draw(found, sections, chosen, live),
+                lambda found, sections: _draw(found, sections, chosen, live, partial(holds, console, caller)),
                 every=5,
             )
             with filters:
@@ -105,9 +108,15 @@ def _filters(chosen: _Chosen, live: _Live) -> None:
     kind.props("toggle-color=primary padding='4px 12px'")
 
 
-def _draw(found: tuple[RolloutPage, tuple[FreezeView, ...]], sections: Sections, chosen: _Chosen, live: _Live) -> None:
+def _draw(
+    found: tuple[RolloutPage, tuple[FreezeView, ...]],
+    sections: Sections,
+    chosen: _Chosen,
+    live: _Live,
+    holds: Callable[[tuple[FreezeView, ...]], None],
+) -> None:
     page, freezes = found
-    sections.show("freezes", freezes, frozen)
+    sections.show("freezes", freezes, holds)
     sections.show("page", page, lambda page: _page(page, chosen, live))
 
 
@@ -116,7 +125,7 @@ def _page(page: RolloutPage, chosen: _Chosen, live: _Live) -> None:
         if not page.items:
             _nothing(chosen)
         else:
-            with table("Customer", "#Version", "Phase", "Since", "Why", "Run"):
+            with table("Customer", "#Version", "Phase", "Since", "Why", "Run", stacks=True):
                 for row in page.items:
                     _row(row)
     _pager(page, chosen, live)

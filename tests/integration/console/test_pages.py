@@ -99,6 +99,31 @@ def test_the_fleet_shows_each_node_and_a_freeze_asks_why(page: Page, fresh_conso
     page.get_by_text("freeze done").wait_for()
 
 
+def test_a_freeze_says_since_when_and_is_ended_where_it_is_told(page: Page, fresh_console: str):
+    """It was told without a button: who saw it had to know the command."""
+    page.goto(fresh_console)
+    told = page.locator(".r-hold", has_text="Nothing of b6 is promoted: frozen by maria")
+    expect(told).to_contain_text("ago.")
+    told.get_by_role("button", name="Thaw").click()
+    page.get_by_label("Reason").fill("launched")
+    page.get_by_role("button", name="Thaw").last.click()
+    page.get_by_text("thaw done").wait_for()
+    expect(told).to_have_count(0)
+
+
+def test_on_a_phone_every_page_and_every_reason_can_be_tapped(page: Page, console: str):
+    """Half of the navigation, and the links to the rollouts, lay beyond the edge."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(console)
+    reason = page.get_by_role("link", name="version 2 answers on 3 of 3 nodes")
+    for link in (reason, page.get_by_role("link", name="Commands"), page.get_by_role("link", name="API")):
+        link.wait_for()
+        box = link.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
 def test_why_is_a_page_too(page: Page, console: str):
     page.goto(f"{console}/customers/dl")
     page.get_by_text("From event to answer").wait_for()

@@ -1,0 +1,44 @@
+"""What is frozen or paused: a note for each, which says since when, and the button that lets it go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nicegui import ui
+
+from deployer.console.access import Caller
+from deployer.console.app import Console
+from deployer.console.pages import asking
+from deployer.console.pages.parts import moment, tag
+from deployer.console.views import FreezeView, Hold
+from deployer.domain.approval import FLEET
+from roost.contracts.events import Command
+
+
+def holds(console: Console, caller: Caller, freezes: Sequence[FreezeView]) -> None:
+    """One note for each freeze and each pause that stands."""
+    for entry in freezes:
+        with tag("div", classes="r-note r-wait r-hold", role="status"):
+            what = "Nothing" if entry.scope == FLEET else f"Nothing of {entry.scope}"
+            held = "is promoted: frozen" if entry.kind is Hold.FREEZE else "goes to the canary: paused"
+            with tag("span"):
+                tag("span", f"{what} {held} by {entry.actor}, “{entry.reason}”, ")
+                moment(entry.at)
+                tag("span", ".")
+            ui.space()
+            command = Command.THAW if entry.kind is Hold.FREEZE else Command.RESUME
+            asking.buttons(console, caller, [command], _target(entry.scope))
+
+
+def offers(freezes: Sequence[FreezeView]) -> list[Command]:
+    """What can be held for the whole fleet, and is not yet."""
+    standing = {entry.kind for entry in freezes if entry.scope == FLEET}
+    asked = {Hold.FREEZE: Command.FREEZE, Hold.PAUSE: Command.PAUSE}
+    return [command for kind, command in asked.items() if kind not in standing]
+
+
+def _target(scope: str) -> asking.Target:
+    if scope == FLEET:
+        return asking.Target(label="the whole fleet")
+    # A pause may be of one rollout; its scope is let go by the same name.
+    return asking.Target(label=scope, customer=scope)
