@@ -33,7 +33,7 @@ unexport VIRTUAL_ENV
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup up down status demo manifests bench test coverage floor test-unit test-contract test-integration test-e2e \
-        test-long test-kafka test-cluster test-images lint format lock clean distclean
+        test-long test-kafka test-cluster test-images not-run lint format lock clean distclean
 
 say = @printf '\n== %s\n'
 
@@ -96,6 +96,12 @@ test: $(READY) ## all tiers that need nothing but this machine (about 15 minutes
 	@$(MAKE) --no-print-directory test-unit test-contract COVERAGE='--cov --cov-append --cov-report='
 	@$(MAKE) --no-print-directory floor
 	@$(MAKE) --no-print-directory test-integration test-e2e
+	@$(MAKE) --no-print-directory not-run
+
+not-run:
+	@printf '\nNot run by this: make test-long; make test-kafka%s; make test-cluster%s\n' \
+	  "$$(command -v mvn >/dev/null || printf ' (needs Java 17 and Maven, which are not here)')" \
+	  "$$(command -v go >/dev/null || printf ' (needs Go, which is not here)')"
 
 # Not in `make test`: most of what later tiers run is processes of their own, which it does not see, and it costs time.
 coverage: $(READY) ## branches of everything that the tests reach in their own process (20 minutes)
