@@ -35,7 +35,7 @@ def login(container: Object) -> dict[str, Object]:
     return {
         entry["name"]: entry["valueFrom"]["secretKeyRef"]
         for entry in container.get("env", ())
-        if entry["name"].startswith("ROOST_KAFKA__SASL_")
+        if entry["name"].startswith("ROOST_KAFKA__SASL_") and "valueFrom" in entry
     }
 
 
@@ -45,10 +45,10 @@ def test_every_process_that_talks_to_kafka_has_an_account_of_its_own(overlay: st
     assert found.keys() == LOGINS.keys()
     for where, given in found.items():
         assert {one["name"] for one in given.values()} == {f"roost-kafka-{LOGINS[where]}"}
-        assert {name: one["key"] for name, one in given.items()} == {
-            "ROOST_KAFKA__SASL_USERNAME": "username",
-            "ROOST_KAFKA__SASL_PASSWORD": "password",
-        }
+        keys = {name: one["key"] for name, one in given.items()}
+        assert keys.pop("ROOST_KAFKA__SASL_USERNAME") == "username"
+        # Where it stands in a file instead, see below.
+        assert keys in ({"ROOST_KAFKA__SASL_PASSWORD": "password"}, {})
 
 
 @pytest.mark.parametrize("overlay", SECURED)
@@ -64,6 +64,23 @@ def test_on_google_cloud_kafka_is_encrypted_and_asks_who_it_is(overlay: str) -> 
         # A file that is mounted by subPath is never renewed.
         assert "subPath" not in mount
         assert settings["ROOST_KAFKA__SSL_CAFILE"] == f"{mount['mountPath']}/ca.crt"
+
+
+@pytest.mark.parametrize("overlay", SECURED)
+def test_who_stays_reads_its_password_from_a_file_that_follows_the_secret(overlay: str) -> None:
+    for workload in of(rendered(overlay), "Deployment"):
+        spec = template(workload)["spec"]
+        for container in spec["containers"]:
+            where = f"{workload['metadata']['name']}/{container['name']}"
+            if where not in LOGINS:
+                continue
+            given = {entry["name"]: entry.get("value") for entry in container["env"]}
+            assert "ROOST_KAFKA__SASL_PASSWORD" not in given
+            [mount] = [one for one in container["volumeMounts"] if one["name"] == "kafka-login"]
+            assert "subPath" not in mount
+            [volume] = [one["secret"] for one in spec["volumes"] if one["name"] == "kafka-login"]
+            assert volume["secretName"] == f"roost-kafka-{LOGINS[where]}"
+            assert given["ROOST_KAFKA__SASL_PASSWORD_FILE"] == f"{mount['mountPath']}/{volume['items'][0]['path']}"
 
 
 @pytest.mark.parametrize("overlay", SECURED)
