@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -144,9 +145,13 @@ def test_the_doctor_finds_every_dependency_well_from_inside_each_pod_as_the_page
     """What is not safe in the overlay `local` (public secrets, no TLS) it says, too: that is its finding on settings."""
     called = [match.groups() for one in commands() if (match := re.match(r"kubectl .* exec deploy/(\S+) -- (.*)", one))]
     assert {name for name, _ in called} == {one["metadata"]["name"] for one in world.get("deployments")["items"]}
-    for deployment, words in called:
+
+    def look(deployment: str, words: str) -> None:
         # A busy machine answers late: what is away for good is away at the end, too.
         world.until(f"all is well: {words} in {deployment}", partial(_all_well, world, deployment, words), 240)
+
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda one: look(*one), called))
 
 
 def _all_well(world: World, deployment: str, words: str) -> bool:
