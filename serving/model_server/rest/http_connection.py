@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from serving.model_server.rest.answer import BAD_REQUEST, Answer
+from serving.model_server.rest.answer import BAD_REQUEST, NOT_IMPLEMENTED, Answer
 from serving.model_server.rest.http_body import joined
 from serving.model_server.rest.http_requests import Refused, Request, RequestParser
 from serving.model_server.rest.json_answers import error_body
@@ -25,6 +25,7 @@ _LOG = logging.getLogger(__name__)
 _FIRST_READ, _READ = 16 * 1024, 256 * 1024
 #: A system's `struct timeval`: seconds and microseconds.
 _TIME = struct.Struct("@ll")
+_PAGES = {page.status: page for page in (BAD_REQUEST, NOT_IMPLEMENTED)}
 
 Handle = Callable[[str, str, bytes], Answer]
 
@@ -155,9 +156,10 @@ class Connection:
 
 
 def _refusal(refused: Refused) -> Answer:
-    if refused.status is http.HTTPStatus.BAD_REQUEST:
+    page = _PAGES.get(refused.status)
+    if page is not None:
         _LOG.debug("%s", refused.message)
-        return BAD_REQUEST
+        return page
     return Answer(status=refused.status, body=error_body(StatusError(Code.INVALID_ARGUMENT, refused.message)))
 
 

@@ -1,6 +1,7 @@
 """Bytes of a connection to requests."""
 
 import http
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -8,6 +9,8 @@ import httptools
 
 #: Bytes of a request's line and headers. A body may be of any size, as officially: bound it in the gateway before.
 MOST_HEAD = 64 * 1024
+#: Of a method that the parser does not know.
+_REQUEST_LINE = re.compile(rb"[A-Z]+ \S+ HTTP/1\.\d\r?\n")
 
 
 class Refused(Exception):
@@ -52,6 +55,9 @@ class RequestParser:
                 request.keep_alive = False
         except httptools.HttpParserCallbackError as error:
             raise error.__context__ or error from None
+        except httptools.HttpParserInvalidMethodError as error:
+            known = http.HTTPStatus.NOT_IMPLEMENTED if _REQUEST_LINE.match(data) else http.HTTPStatus.BAD_REQUEST
+            raise Refused(known, f"Malformed HTTP request: {error}") from error
         except httptools.HttpParserError as error:
             raise Refused(http.HTTPStatus.BAD_REQUEST, f"Malformed HTTP request: {error}") from error
 

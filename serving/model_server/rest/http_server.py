@@ -51,9 +51,10 @@ class HttpServer:
         self._changed = threading.Condition()
         try:
             self._listener = _listener(port)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
             raise StatusError(
-                Code.UNAVAILABLE, f"Failed to start HTTP Server: port {port} cannot be listened on: {error.strerror}"
+                Code.UNAVAILABLE, f"Failed to start HTTP Server: port {port} cannot be listened on: {why}"
             ) from error
         self._thread = threading.Thread(target=self._accept, name="rest-accept", daemon=True)
 

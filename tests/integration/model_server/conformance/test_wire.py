@@ -48,6 +48,7 @@ LINES: dict[str, tuple[str, int, str]] = {
     "a version that no number holds": (f"GET /v1/models/scale/versions/{'9' * 30}", 400, ""),
     "the head of a status": ("HEAD /v1/models/scale", 400, ""),
     "a method that is not offered": ("TRACE /v1/models/scale", 501, page(501, "Not Implemented")),
+    "a method that nobody has": ("FOO /v1/models/scale", 501, page(501, "Not Implemented")),
     "an address that is none": ("GET /v1/models/{scale}", 400, page(400, "Bad Request")),
     "a broken escape": ("GET /v1/models/scal%6", 400, page(400, "Bad Request")),
     "a path outside the API": ("PATCH /v1", 404, page(404, "Not Found")),

@@ -99,6 +99,37 @@ def test_requests_of_different_shapes_do_not_disturb_each_other(
     assert {each.outputs["together"].int_val[0] for each in responses} == {2}
 
 
+@pytest.fixture(scope="module")
+def crowded(
+    program: Sequence[str], saved_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server with two threads for each way in, whose batches wait for three requests, however long that takes."""
+    file = tmp_path_factory.mktemp("crowded") / "batching"
+    file.write_text("max_batch_size { value: 3 } batch_timeout_micros { value: 3600000000 }")
+    rest = 2 if program is DROP_IN else 3  # the official server's loop of connections takes one
+    with starting(program) as start:
+        yield start(
+            "--enable_batching",
+            f"--batching_parameters_file={file}",
+            f"--rest_api_num_threads={rest}",
+            "--grpc_max_threads=2",
+            models=config({"rows": saved_models / "rows"}),
+        )
+
+
+@pytest.mark.parametrize("ways", [("rest", "rest", "grpc"), ("grpc", "grpc", "rest")], ids=" ".join)
+def test_neither_way_in_starves_the_other(crowded: RunningServer, ways: Sequence[str]) -> None:
+    """Where all threads of one are taken by requests that wait, the other still answers, and so ends their waiting."""
+
+    def ask(way: str) -> int:
+        if way == "grpc":
+            return int(rows(crowded, [[1.0]]).outputs["together"].int_val[0])
+        return int(crowded.post("rows:predict", {"inputs": [[1.0]]}).json["outputs"]["together"][0])
+
+    with ThreadPoolExecutor(len(ways)) as pool:
+        assert list(pool.map(ask, ways)) == [3, 3, 3]
+
+
 def test_rest_grpc_and_examples_are_batched_too(batching: RunningServer) -> None:
     """Whatever way they came in."""
     with ThreadPoolExecutor(2) as pool:
