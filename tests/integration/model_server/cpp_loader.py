@@ -23,9 +23,14 @@ def _library() -> ctypes.CDLL:
     directory = Path(found.submodule_search_locations[0])
     ctypes.CDLL(str(directory / "libtensorflow_framework.so.2"), mode=ctypes.RTLD_GLOBAL)
     library = ctypes.CDLL(str(directory / "libtensorflow_cc.so.2"), mode=ctypes.RTLD_GLOBAL)
-    for name in ("TF_NewStatus", "TF_NewSessionOptions", "TF_NewGraph", "TF_LoadSessionFromSavedModel"):
-        library[name].restype = _POINTER
-    library["TF_Message"].restype = ctypes.c_char_p
+    for function in (
+        library.TF_NewStatus,
+        library.TF_NewSessionOptions,
+        library.TF_NewGraph,
+        library.TF_LoadSessionFromSavedModel,
+    ):
+        function.restype = _POINTER
+    library.TF_Message.restype = ctypes.c_char_p
     return library
 
 
@@ -35,11 +40,11 @@ def main() -> None:
     tags = (ctypes.c_char_p * 1)(b"serve")
     for directory in sys.argv[1:]:
         status, options, graph = (
-            _POINTER(library[f"TF_{name}"]()) for name in ("NewStatus", "NewSessionOptions", "NewGraph")
+            _POINTER(make()) for make in (library.TF_NewStatus, library.TF_NewSessionOptions, library.TF_NewGraph)
         )
-        library["TF_LoadSessionFromSavedModel"](options, None, directory.encode(), tags, 1, graph, None, status)
-        message = library["TF_Message"](status).decode(errors="replace")
-        print(json.dumps([directory, library["TF_GetCode"](status), message]))
+        library.TF_LoadSessionFromSavedModel(options, None, directory.encode(), tags, 1, graph, None, status)
+        message = library.TF_Message(status).decode(errors="replace")
+        print(json.dumps([directory, library.TF_GetCode(status), message]))
 
 
 if __name__ == "__main__":

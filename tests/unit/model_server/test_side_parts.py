@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from roost.adapters.tf_messages import meta_graph_pb2, saved_model_pb2
+from serving.model_server.grpc_server import parse_channel_arguments
 from serving.model_server.metrics import Histogram, Metrics, exponential
 from serving.model_server.saved_model import initial_runs, read_meta_graph
 from serving.model_server.side_files import metrics_path, read_text, tls_credentials
@@ -196,3 +197,19 @@ def test_variables_are_restored_before_tables_are_filled(tmp_path: Path) -> None
         {"file:0": str(tmp_path / "variables/variables"), **words},
     )
     assert init.targets == ("init",)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("", []),
+        ("grpc.max_connection_age_ms=2000,grpc.lb=x", [("grpc.max_connection_age_ms", 2000), ("grpc.lb", "x")]),
+        ("a= -7 ,b=--7,c=99999999999,d", [("a", -7), ("b", "--7"), ("c", "99999999999"), ("d", "")]),
+        ("a=1=2", [("a", 1)]),
+    ],
+)
+def test_arguments_of_the_grpc_server_are_numbers_where_they_are_of_32_bits(
+    text: str, arguments: list[tuple[str, int | str]]
+) -> None:
+    """Regression: a larger one, or two signs, ended the start with a stack."""
+    assert parse_channel_arguments(text) == arguments
