@@ -15,8 +15,9 @@ from roost.ports.clock import Clock
 from roost.ports.ledger import Outbox, OutboxRow
 from roost.telemetry import metrics
 
-#: Events that are looked through at the start, newest first: days of them, where thousands of models come a day.
-_AT_FIRST: Final = 20_000
+#: Newest events that are looked through at the start, some megabytes: a day of them, where a thousand models come a day. Of more a
+#: deployer that starts anew learns from the next restart.
+_AT_FIRST: Final = 10_000
 _FINISHED: Final = "restart.finished"
 _REFUSED: Final = "restart.refused"
 
