@@ -15,8 +15,8 @@ from roost.ports.clock import Clock
 from roost.ports.ledger import Outbox, OutboxRow
 from roost.telemetry import metrics
 
-#: Newest events that are looked through at the start, some megabytes: a day of them, where a thousand models come a day. Of more a
-#: deployer that starts anew learns from the next restart.
+#: Newest events that are looked through at the start, some megabytes: those of a day with a thousand models.
+#: Where there are more, a deployer that starts anew learns from the next restart.
 _AT_FIRST: Final = 10_000
 _FINISHED: Final = "restart.finished"
 _REFUSED: Final = "restart.refused"
