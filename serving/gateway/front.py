@@ -45,7 +45,9 @@ _HEALTH = {
     "interval": "0.5s",
     "no_traffic_interval": "0.5s",
     "timeout": "1s",
-    "unhealthy_threshold": 1,
+    # A node that says that it is not ready counts at once. One that is late once, on a busy machine, answers all the
+    # same: a pool whose nodes were all late would have no replica left.
+    "unhealthy_threshold": 2,
     "healthy_threshold": 1,
 }
 
@@ -190,8 +192,13 @@ def _cluster(name: str, nodes: Sequence[NodeAddress], door: str) -> Message:
         "type": "STATIC",
         "connect_timeout": "1s",
         "lb_policy": "ROUND_ROBIN",
-        # Where no replica is ready, an answer that says so is truer than one from a replica that is not.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "common_lb_config": {
+            # Where no replica is ready, an answer that says so is truer than one from a replica that is not.
+            "healthy_panic_threshold": {"value": 0},
+            # Envoy gathers changes of health for a second: a replica that had come back was not asked yet when the next
+            # one went, and then nobody was left.
+            "update_merge_window": "0s",
+        },
         "typed_extension_protocol_options": {_OPTIONS: typed(f"type.googleapis.com/{_OPTIONS}", options)},
         "circuit_breakers": {"thresholds": [thresholds]},
         "health_checks": [{**_HEALTH, "http_health_check": {"path": "/readyz"}}],

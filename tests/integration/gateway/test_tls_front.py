@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Self
 import grpc
 import httpx
 import pytest
+from cryptography import x509
 
 from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
@@ -94,6 +96,12 @@ class Node:
         shown = {door: [line for line in lines if f'"api":"{door}"' in line] for door in ("rest", "grpc")}
         return all(found and all(f'"CN={name}"' in line for line in found) for found in shown.values())
 
+    def signed_by(self) -> str:
+        """The authority of the certificate that a new connection is shown."""
+        host, port = self.address.rest.split(":")
+        shown = ssl.get_server_certificate((host, int(port)), timeout=20)
+        return x509.load_pem_x509_certificate(shown.encode()).issuer.rfc4514_string().removeprefix("CN=")
+
     def close(self) -> None:
         self._gateway.close()
         self._control.close()
@@ -105,6 +113,8 @@ class Asking:
     def __init__(self, config: FrontConfig) -> None:
         self.failures: list[str] = []
         self.answers = {"rest": 0, "grpc": 0}
+        #: What is being done, for whoever reads a failure.
+        self.now = "before anything"
         self._config = config
         self._over = threading.Event()
         self._threads = [threading.Thread(target=ask) for ask in (self._by_rest, self._by_grpc)]
@@ -141,7 +151,7 @@ class Asking:
 
     def _told(self, door: str, failure: str) -> None:
         self.answers[door] += 1
-        self.failures += [f"{door}: {failure}"] if failure else []
+        self.failures += [f"{self.now} {door}: {failure}"] if failure else []
 
 
 def a_front(directory: Path, nodes: list[NodeAddress], tls: ClientTls, settings: GatewaySettings) -> FrontConfig:
@@ -156,15 +166,16 @@ def a_front(directory: Path, nodes: list[NodeAddress], tls: ClientTls, settings:
 
 
 @contextmanager
-def started(config: FrontConfig, directory: Path) -> Iterator[GatewayAdmin]:
-    """It takes requests, and sees a replica that is ready."""
+def started(config: FrontConfig, directory: Path) -> Iterator[tuple[GatewayAdmin, LiveFiles]]:
+    """It takes requests, and sees all its replicas ready."""
     admin = GatewayAdmin(config.admin_socket)
-    file = LiveFiles(directory / "front", admin, SystemClock()).start(front(config))
+    live = LiveFiles(directory / "front", admin, SystemClock(), deadline=60)
+    file = live.start(front(config))
     binary.validate(file)
     with subprocess.Popen(binary.command(binary.find_envoy("auto"), file), stderr=subprocess.DEVNULL) as process:
         try:
             await_that(lambda: config.admin_socket.exists() and admin.ready() and healthy(admin), seconds=60)
-            yield admin
+            yield admin, live
         finally:
             process.terminate()
             process.wait(10)
@@ -200,35 +211,45 @@ def test_pairs_and_authorities_between_a_front_and_its_gateways_are_replaced_and
         for node in nodes:
             stack.callback(node.close)
         config = a_front(tmp_path, [node.address for node in nodes], files.front(), GatewaySettings())
-        admin = stack.enter_context(started(config, tmp_path))
+        admin, live = stack.enter_context(started(config, tmp_path))
         asking = stack.enter_context(Asking(config))
         await_that(lambda: all(node.asked_by("front-1") for node in nodes), seconds=60)
 
-        def rolled() -> None:
+        def rolled(now: str) -> None:
             for node in nodes:
-                node.restart()
                 await_that(lambda: healthy(admin), seconds=60)
+                asking.now = f"{now}: {node.address.node} restarts"
+                node.restart()
+            await_that(lambda: healthy(admin), seconds=60)
             asking.more()
 
-        def front_follows(seen: int) -> None:
+        @contextmanager
+        def followed(now: str) -> Iterator[None]:
+            asking.now, seen = now, taken_up(admin)
+            yield
             # Each of the two doors.
             await_that(lambda: taken_up(admin) >= seen + 2, seconds=60)
 
         files.trust(files.clients, old, new)
-        seen = taken_up(admin)
-        files.trust(files.servers, old, new)
-        front_follows(seen)
-        rolled()
+        with followed("the next authority is trusted"):
+            files.trust(files.servers, old, new)
+        rolled("the next authority is trusted")
 
-        seen = taken_up(admin)
-        new.pair("front-2").write(files.own, files.own_key)
-        front_follows(seen)
+        with followed("the front's pair is new"):
+            new.pair("front-2").write(files.own, files.own_key)
+        asking.now = "the gateways' pair is new"
         new.pair("node").write(files.certificate, files.key)
-        seen = taken_up(admin)
-        files.trust(files.servers, new)
-        front_follows(seen)
+        await_that(lambda: all(node.signed_by() == "new" for node in nodes), seconds=60)
+        with followed("the last authority is forgotten"):
+            files.trust(files.servers, new)
         files.trust(files.clients, new)
-        rolled()
+        rolled("the last authority is forgotten")
+        # What is put together anew while it runs shows the new pair, too.
+        asking.now = "the front follows other nodes"
+        live.change(front(replace(config, nodes=config.nodes[:1])))
+        asking.more()
+        live.change(front(config))
+        asking.more()
         await_that(lambda: all(node.asked_by("front-2") for node in nodes), seconds=60)
 
     assert asking.failures == []
@@ -246,7 +267,7 @@ def test_a_front_that_shows_what_its_gateways_do_not_know_is_answered_once_it_sh
     config = a_front(tmp_path, [node], files.front(), GatewaySettings())
     url = f"http://{config.rest}{PATH}"
     try:
-        with started(config, tmp_path) as admin, httpx.Client(timeout=20, trust_env=False) as client:
+        with started(config, tmp_path) as (admin, _), httpx.Client(timeout=20, trust_env=False) as client:
             assert client.post(url, json={}).status_code == 503
 
             seen = taken_up(admin)
