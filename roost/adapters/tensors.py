@@ -169,11 +169,18 @@ def array_from_tensor(tensor: tensor_pb2.TensorProto) -> Array:
             raise UnsupportedTensorError(
                 f"tensor_content has {len(content)} bytes where shape {shape} of {dtype} needs {count * dtype.itemsize}"
             )
-        return np.frombuffer(content, dtype=dtype).reshape(shape)
+        return _shaped(np.frombuffer(content, dtype=dtype), shape)
     values = _typed_values(tensor, number, dtype)
     if len(values) != count:
         values = _filled(values, shape, count)
-    return values if len(shape) == 1 else values.reshape(shape)
+    return values if len(shape) == 1 else _shaped(values, shape)
+
+
+def _shaped(values: Array, shape: Sequence[int]) -> Array:
+    try:
+        return values.reshape(shape)
+    except ValueError as error:  # nothing in it, and dimensions whose product no number holds
+        raise UnsupportedTensorError(f"shape {shape}: {error}") from error
 
 
 def _typed_values(tensor: tensor_pb2.TensorProto, number: int, dtype: np.dtype[Any]) -> Array:

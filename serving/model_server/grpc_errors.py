@@ -1,11 +1,14 @@
 """How a status of the server ends a gRPC call."""
 
+import logging
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
 import grpc
 
-from serving.model_server.statuses import StatusError
+from serving.model_server.statuses import Code, StatusError
+
+_LOG = logging.getLogger(__name__)
 
 _GRPC_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -20,8 +23,12 @@ def abort(context: grpc.ServicerContext, error: StatusError) -> NoReturn:
 
 
 def answer(work: Callable[[RequestT], ResponseT], request: RequestT, context: grpc.ServicerContext) -> ResponseT:
-    """Return what the work makes of the request, or end the call with its StatusError."""
+    """Return what the work makes of the request, or end the call with its StatusError; INTERNAL for a surprise."""
     try:
         return work(request)
     except StatusError as error:
-        abort(context, error)
+        failure = error
+    except Exception as error:  # noqa: BLE001  (it ends as this call's answer)
+        _LOG.exception("A call failed")
+        failure = StatusError(Code.INTERNAL, f"{type(error).__name__}: {error}")
+    abort(context, failure)

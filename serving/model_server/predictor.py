@@ -101,6 +101,9 @@ class Predictor:
         except StatusError as error:
             self._metrics.request_count.add(name, error.code.name)
             raise
+        except Exception:
+            self._metrics.request_count.add(name, Code.INTERNAL.name)
+            raise
         self._metrics.request_count.add(name, Code.OK.name)
         elapsed = (time.perf_counter() - started) * _MICROSECONDS
         self._metrics.request_latency.add(name, api, entrypoint, value=elapsed)

@@ -78,6 +78,11 @@ def test_a_few_bytes_cannot_claim_a_tensor_of_any_size() -> None:
     tensor.tensor_shape.dim[0].size = 10**12
     with pytest.raises(tf_messages.UnsupportedTensorError, match="too large"):
         array_from_tensor(tensor)
+    for packed in (False, True):  # none at all, in dimensions whose product no number holds
+        empty = (packed_tensor_from_array if packed else tensor_from_array)(np.zeros((0, 1), dtype=np.float32))
+        empty.tensor_shape.dim[1].size = 2**62
+        with pytest.raises(tf_messages.UnsupportedTensorError, match="4611686018427387904"):
+            array_from_tensor(empty)
 
 
 def test_what_cannot_be_a_tensor_is_refused_by_name() -> None:

@@ -156,10 +156,12 @@ def test_the_config_file_is_polled_whole_and_reverts_a_reload(start: Start, base
     assert server.scale(name) == 3
 
 
-def test_an_empty_config_file_starts_a_server_that_takes_its_first_list_by_reload(start: Start, bases: Bases) -> None:
-    """No kind of config at all is not an empty list."""
+def test_a_config_file_without_a_config_starts_a_server_that_takes_its_first_list_by_reload(
+    start: Start, bases: Bases
+) -> None:
+    """No kind of config at all is not an empty list. A file of no bytes, on the other hand, does not start."""
     name = bases.name("m")
     bases.place(name, 2)
-    server = start(*FAST, models="")
+    server = start(*FAST, models="# nothing yet")
     server.reload(bases.config(name))
     assert server.scale(name) == 2
