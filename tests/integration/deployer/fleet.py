@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import httpx
 import numpy as np
@@ -51,7 +52,9 @@ def eventually(check: Callable[[], bool], what: Callable[[], str], seconds: floa
     return time.monotonic() - started
 
 
-def stage(store: ObjectStore, files: Path, run: str, trained_at: datetime, factor: float) -> ArtifactManifest:
+def stage(
+    store: ObjectStore, files: Path, run: str, trained_at: datetime, factor: float, *, customer: str = "ua"
+) -> ArtifactManifest:
     """What training does: the tiny model below `files`, with recorded requests and labelled rows."""
     content = {path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()}
     golden = {"inputs": {"x": [0.5, 0.25]}, "outputs": {"y": [0.5 * factor, 0.25 * factor]}}
@@ -67,9 +70,9 @@ def stage(store: ObjectStore, files: Path, run: str, trained_at: datetime, facto
         rows_trained=1000,
     )
     manifest = ArtifactManifest(
-        customer="ua", model="default", files=listing(content), signatures=(SIGNATURE,), run=facts
+        customer=customer, model="default", files=listing(content), signatures=(SIGNATURE,), run=facts
     )
-    prefix = staging_prefix("ua", "default", run)
+    prefix = staging_prefix(customer, "default", run)
     for path, one in content.items():
         store.write(prefix + path, one, if_generation=0)
     store.write(prefix + MANIFEST_NAME, manifest.encoded(), if_generation=0)
@@ -94,6 +97,10 @@ def received(store: ObjectStore, manifest: ArtifactManifest, now: datetime) -> R
         deadline=now + timedelta(seconds=300),
         reason="announced",
     )
+
+
+#: This source tree.
+ROOT: Final = Path(__file__).parents[3]
 
 
 class Fleet:
@@ -121,11 +128,12 @@ class Fleet:
         self.addresses: list[NodeAddress] = []
         self.predictor = TfServingPredictor()
 
-    def spawn(self, name: str, *command: str) -> subprocess.Popen[bytes]:
-        """A process of Roost, logging to a file of its name."""
+    def spawn(self, name: str, *command: str, code: Path = ROOT) -> subprocess.Popen[bytes]:
+        """A process of Roost, of the source tree `code`, logging to a file of its name."""
+        environment = self.environment | {"PYTHONPATH": str(code)}
         with (self.root / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "roost", *command], env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "roost", *command], env=environment, cwd=code, stdout=log, stderr=log
             )
         self.processes[name] = process
         return process
@@ -134,12 +142,15 @@ class Fleet:
         """The end of what a process has logged."""
         return (self.root / f"{name}.log").read_text()[-6000:]
 
-    def start_nodes(self, names: dict[str, str]) -> None:
+    def start_nodes(self, names: dict[str, str], *, code: Path = ROOT) -> None:
         """Nodes by name and pool, all at once; returns when each is ready, and the directory lists them."""
+        files = {name: self.root / "state" / "nodes" / name / "addresses.json" for name in names}
+        self.addresses = [one for one in self.addresses if one.node not in names]
         for name, pool in names.items():
-            self.spawn(name, "node", "--pool", pool, "--name", name)
-        for name in names:
-            file = self.root / "state" / "nodes" / name / "addresses.json"
+            # Of a life before, under the same name.
+            files[name].unlink(missing_ok=True)
+            self.spawn(name, "node", "--pool", pool, "--name", name, code=code)
+        for name, file in files.items():
             eventually(file.exists, lambda name=name: self.log(name))
             self.addresses.append(NodeAddress(**json.loads(file.read_text())))
         for address in self.addresses:
@@ -147,15 +158,15 @@ class Fleet:
         nodes = [{field: getattr(one, field) for field in one.__slots__} for one in self.addresses]
         self.directory.write_text(json.dumps({"nodes": nodes}))
 
-    def answers(self, pool: str = "default") -> list[float]:
+    def answers(self, pool: str = "default", *, customer: str = "ua") -> list[float]:
         """What `stable` answers to 1.0 on each node of the pool, through its gateway; NaN where nothing does."""
-        return [self._answer(one) for one in self.addresses if one.pool == pool]
+        return [self._answer(one, f"{customer}.default") for one in self.addresses if one.pool == pool]
 
-    def _answer(self, node: NodeAddress) -> float:
+    def _answer(self, node: NodeAddress, name: str) -> float:
         inputs = {"x": np.asarray([1.0], dtype=np.float32)}
         try:
             found = self.predictor.predict(
-                node.grpc, "ua.default", inputs, version=None, signature="serving_default", deadline=5
+                node.grpc, name, inputs, version=None, signature="serving_default", deadline=5
             )
         except ModelServerUnavailable:
             return float("nan")
@@ -171,6 +182,7 @@ class Fleet:
                 process.wait(20)
             except subprocess.TimeoutExpired:
                 process.kill()
+                process.wait()
 
 
 def ready(node: NodeAddress) -> bool:
