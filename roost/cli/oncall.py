@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Final
 
@@ -65,12 +66,20 @@ def rollouts(
     if phase:
         asked["phase"] = [each.value for each in phase]
     if before:
-        asked["before"] = before
+        asked["before"] = _instant(before)
     page = _client().get(RolloutPage, "rollouts", asked)
     if as_json:
         print(page.model_dump_json(indent=1))
     else:
         oncall_words.rollouts(page, SystemClock())
+
+
+def _instant(text: str) -> str:
+    try:
+        # A time without a zone is one of this machine's.
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no time: write it as 2026-03-01T09:00:00Z") from error
 
 
 def events(

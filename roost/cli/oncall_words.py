@@ -106,8 +106,8 @@ def command(found: CommandView, seconds: float) -> None:
     """What became of a command, with the seconds that the person waited."""
     if found.done_at is None:
         print(
-            f"accepted as {found.event_id}, not done after {seconds_text(seconds)}: the deployer may be down "
-            "(`roost status`); it is kept and will be done."
+            f"accepted as {found.event_id}, not done after {seconds_text(seconds)}: it is kept and will be done. "
+            "Where it stays so, the deployer may be down (`roost status`)."
         )
         return
     print(f"{found.outcome} ({seconds_text(seconds)})")

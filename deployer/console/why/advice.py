@@ -19,9 +19,12 @@ _STUCK: Final = f"{_RUNBOOKS}/stuck-rollout.md"
 
 def advise(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
     """The one thing that helps most now. Replicas come first: they are what customers meet."""
-    broken = [step for step in steps if step.key.startswith("replica:") and step.state is StepState.FAILED]
+    replicas = [step for step in steps if step.key.startswith("replica:")]
+    broken = [step for step in replicas if step.state is StepState.FAILED]
     if broken:
-        sentence = f"See to {broken[0].title} first: customers meet it."
+        answered = any(step.state is StepState.DONE for step in replicas)
+        meanwhile = "the others answer meanwhile" if answered else "no replica answers with what it should"
+        sentence = f"See to {broken[0].title} first: {meanwhile}."
         return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/node-behind.md")
     if evidence.onboarding is not None and evidence.onboarding.stage is OnboardingStage.LEAVING:
         return _leaving(evidence.onboarding)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import httpx
 import pytest
+import typer
 from pydantic import SecretStr
 
 from deployer.console.views import CommandView, RolloutPage
-from roost.cli import oncall_words
+from roost.cli import oncall, oncall_words
 from roost.cli.oncall_client import ConsoleClient, ConsoleRefused, ConsoleUnreachable
 from roost.contracts.errors import Permanent, Retryable
 from roost.ports.clock import SystemClock
@@ -87,3 +88,10 @@ def test_a_command_that_is_not_done_says_that_it_is_kept(capsys: pytest.CaptureF
 def test_no_rollouts_say_how_to_begin(capsys: pytest.CaptureFixture[str]):
     oncall_words.rollouts(RolloutPage(items=()), SystemClock())
     assert "roost signup ua" in capsys.readouterr().out
+
+
+def test_an_instant_that_is_none_is_wrong_usage_with_an_example():
+    """It went to the console, which answered with its parser's own words."""
+    with pytest.raises(typer.BadParameter, match="write it as 2026-03-01T09:00:00Z"):
+        oncall._instant("yesterday")
+    assert oncall._instant("2026-03-01T09:00:00+00:00").startswith("2026-03-01T")

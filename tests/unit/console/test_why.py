@@ -58,8 +58,11 @@ def test_a_dead_replica_is_named_and_comes_first_in_the_advice(world: World):
     assert not answer.serving
     assert state(answer, "replica:default-2") is StepState.FAILED
     assert "2 of 3 replicas" in answer.sentence
-    assert "default-2" in answer.next.sentence
+    assert answer.next.sentence == "See to default-2 first: the others answer meanwhile."
     assert answer.next.runbook == "docs/runbooks/node-behind.md"
+    for other in ("default-1", "default-3"):
+        world.pool.faults(other).down = True
+    assert "no replica answers with what it should" in why(world, "ua").next.sentence
 
 
 def test_a_dead_replica_does_not_hide_why_a_model_was_never_served(world: World):
