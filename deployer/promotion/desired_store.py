@@ -17,6 +17,7 @@ from deployer.promotion.fence import NOTED, Fence
 from roost.contracts.desired import DesiredState, LoadingOrder
 from roost.contracts.errors import Conflict, NotFound, StorageUnavailable
 from roost.contracts.ids import config_object, desired_object
+from roost.contracts.incremental import Encoder, Parser
 from roost.contracts.rollout import Rollout
 from roost.ports.clock import Clock
 from roost.ports.object_store import ObjectStore
@@ -56,6 +57,8 @@ class DesiredStore:
         self._store = store
         self._bucket = TokenBucket(clock, write_interval)
         self._held: Held | None = None
+        # Between two generations few models change: the others are neither parsed nor encoded again.
+        self._parser, self._encoder = Parser(DesiredState), Encoder()
 
     def current(self) -> DesiredState:
         """What is desired, as last read or written. Raises `StorageUnavailable`."""
@@ -100,7 +103,7 @@ class DesiredStore:
             with rollout_spans.generation(self.pool, carried) as places:
                 written = self._store.write(
                     desired_object(self.pool),
-                    wanted.encoded(),
+                    self._encoder.encoded(wanted),
                     if_generation=held.object_generation,
                     metadata={**metadata, **places},
                 )
@@ -146,7 +149,7 @@ class DesiredStore:
             try:
                 content, stored = self._store.read(desired_object(self.pool))
                 self._held = Held(
-                    state=DesiredState.decoded(content),
+                    state=self._parser.received(content),
                     object_generation=stored.generation,
                     metadata=stored.metadata,
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 
@@ -10,6 +11,7 @@ from pydantic import SecretStr, ValidationError
 
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import NodeUnavailable
+from roost.contracts.incremental import Parser
 from roost.contracts.traffic import Answered
 from roost.ports.serving import NodeAddress
 
@@ -17,6 +19,8 @@ from roost.ports.serving import NodeAddress
 _SLACK = 1.0
 #: Beyond this an answer is no node's state.
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+#: Each remembers its node's last answer: some kilobytes a model.
+_MOST_PARSERS = 32
 
 
 class HttpNodeControl:
@@ -27,10 +31,11 @@ class HttpNodeControl:
         # A node is reached directly: a proxy of the environment is never meant.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=256)
         self._client = httpx.Client(headers=headers, trust_env=False, limits=limits)
+        self._parsers = _Parsers()
 
     def state(self, node: NodeAddress, *, deadline: float) -> NodeState:
         """What the node says now."""
-        return _parsed(node, self._ask(node, "GET", "/state", deadline=deadline))
+        return self._parsed(node, self._ask(node, "GET", "/state", deadline=deadline))
 
     def nudge(self, node: NodeAddress, generation: int, *, deadline: float) -> None:
         """Say that `generation` is there."""
@@ -39,7 +44,7 @@ class HttpNodeControl:
     def await_settled(self, node: NodeAddress, generation: int, *, deadline: float) -> NodeState:
         """The node's state once it has settled `generation` or a newer one, or at `deadline` seconds."""
         path = f"/state?settled={generation}&wait={max(0.0, deadline):.3f}"
-        return _parsed(node, self._ask(node, "GET", path, deadline=deadline + _SLACK))
+        return self._parsed(node, self._ask(node, "GET", path, deadline=deadline + _SLACK))
 
     def drain(self, node: NodeAddress, *, deadline: float) -> None:
         """Ask the node to answer `/readyz` with 503 and finish what it has."""
@@ -72,6 +77,12 @@ class HttpNodeControl:
         """Give the connections back."""
         self._client.close()
 
+    def _parsed(self, node: NodeAddress, content: bytes) -> NodeState:
+        try:
+            return self._parsers.of(node.control).received(content)
+        except ValidationError as error:
+            raise NodeUnavailable(f"node {node.node} at {node.control} did not answer with its state") from error
+
     def _ask(
         self,
         node: NodeAddress,
@@ -101,8 +112,18 @@ class HttpNodeControl:
         return bytes(content)
 
 
-def _parsed(node: NodeAddress, content: bytes) -> NodeState:
-    try:
-        return NodeState.received(content)
-    except ValidationError as error:
-        raise NodeUnavailable(f"node {node.node} at {node.control} did not answer with its state") from error
+class _Parsers:
+    """One for each node: an answer is mostly like the same node's last. Those of nodes that went are forgotten."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: dict[str, Parser[NodeState]] = {}
+
+    def of(self, address: str) -> Parser[NodeState]:
+        """The one of this control port."""
+        with self._lock:
+            parser = self._of.pop(address, None) or Parser(NodeState)
+            self._of[address] = parser
+            if len(self._of) > _MOST_PARSERS:
+                del self._of[next(iter(self._of))]
+        return parser

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from roost.contracts.acks import NodeModel, NodeState, NodeVersion, VersionState
 from roost.telemetry import metrics
-from serving.node.holdings import Held, Holdings
+from serving.node.holdings import Holdings
 from serving.node.loading import Parts
+
+_NO_LABELS: Final[Mapping[str, int]] = {}
 
 
 class Board:
@@ -61,30 +64,27 @@ class Identity:
 class Standing:
     """How the node itself is, beside what it holds."""
 
-    #: The model server takes calls.
-    up: bool
-    #: What to serve is known: read from the store, or taken up in an earlier life.
-    known: bool
+    #: What to serve is known, the model server takes calls, and all that can be done is done (`Holdings.settled`).
+    settled: bool
     ready: bool
     draining: bool
     restarts: int
     error: str | None
 
 
-def state_of(parts: Parts, identity: Identity, standing: Standing) -> NodeState:
+def state_of(parts: Parts, identity: Identity, standing: Standing, shown: Shown) -> NodeState:
     """The node's whole answer."""
     holdings, resident = parts.holdings, parts.server.resident_bytes()
-    settled = standing.up and standing.known and holdings.settled()
     failed = any(held.error is not None for held in holdings if held.wanted)
     return NodeState(
         node=identity.node,
         pool=identity.pool,
         generation=holdings.desired.generation,
-        settled=settled,
-        converged=settled and not failed,
+        settled=standing.settled,
+        converged=standing.settled and not failed,
         ready=standing.ready,
         draining=standing.draining,
-        models=models_of(holdings),
+        models=shown.models(holdings),
         rest_address=identity.rest_address,
         grpc_address=identity.grpc_address,
         model_server_pid=parts.server.pid,
@@ -97,20 +97,27 @@ def state_of(parts: Parts, identity: Identity, standing: Standing) -> NodeState:
     )
 
 
-def models_of(holdings: Holdings) -> tuple[NodeModel, ...]:
-    """Every served name with its versions, by name."""
-    by_name: dict[str, list[Held]] = {}
-    for key in sorted(holdings.versions):
-        by_name.setdefault(key[0], []).append(holdings.versions[key])
-    return tuple(
-        NodeModel(
-            name=name,
-            versions=tuple(_version(held) for held in versions),
-            labels=dict(holdings.labels.get(name, {})),
-            flipped_at=holdings.flipped_at.get(name),
-        )
-        for name, versions in by_name.items()
-    )
+class Shown:
+    """The models in the node's answer. A pass changes few of them, so the others are kept as they were made."""
+
+    def __init__(self) -> None:
+        """Nothing has been made yet."""
+        self._last: dict[str, NodeModel] = {}
+
+    def models(self, holdings: Holdings) -> tuple[NodeModel, ...]:
+        """Every served name with its versions, by name."""
+        by_name: dict[str, list[NodeVersion]] = {}
+        for key in sorted(holdings.versions):
+            by_name.setdefault(key[0], []).append(holdings.versions[key].shown())
+        self._last = {name: self._model(name, tuple(versions), holdings) for name, versions in by_name.items()}
+        return tuple(self._last.values())
+
+    def _model(self, name: str, versions: tuple[NodeVersion, ...], holdings: Holdings) -> NodeModel:
+        labels, flipped_at = holdings.labels.get(name, _NO_LABELS), holdings.flipped_at.get(name)
+        last = self._last.get(name)
+        if last is not None and last.versions == versions and last.labels == labels and last.flipped_at == flipped_at:
+            return last
+        return NodeModel(name=name, versions=versions, labels=dict(labels), flipped_at=flipped_at)
 
 
 def count(state: NodeState) -> None:
@@ -124,13 +131,3 @@ def count(state: NodeState) -> None:
     states = [version.state for model in state.models for version in model.versions]
     for each in VersionState:
         metrics.NODE_MODELS.labels(state=each.value).set(states.count(each))
-
-
-def _version(held: Held) -> NodeVersion:
-    return NodeVersion(
-        version=held.entry.version,
-        state=held.state,
-        seconds=held.seconds,
-        memory_bytes=held.memory_bytes,
-        error=held.error,
-    )

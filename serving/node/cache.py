@@ -44,6 +44,8 @@ class DiskCache:
         #: What is there, with its bytes: complete versions never change, so each is measured once.
         self._sizes: dict[Key, int] = {}
         self._seals = Seals()
+        #: A reload names every model's, and to put a path together takes longer than to find it.
+        self._base_paths: dict[str, Path] = {}
         for path in root.glob("*/.*.removed"):
             shutil.rmtree(path, ignore_errors=True)
         for path in root.glob("*/*"):
@@ -54,7 +56,10 @@ class DiskCache:
 
     def base_path(self, name: str) -> Path:
         """Directory of all versions of a served name."""
-        return self._root / name
+        found = self._base_paths.get(name)
+        if found is None:
+            found = self._base_paths[name] = self._root / name
+        return found
 
     def path(self, key: Key) -> Path:
         """Directory of one version, there or not."""
@@ -62,7 +67,8 @@ class DiskCache:
 
     def there(self, key: Key) -> bool:
         """Whether its directory is there. What is in it `sound` tells."""
-        return self.path(key).is_dir()
+        # As text: it is asked of every version at once, and a `Path` for each costs as much as the system's answer.
+        return os.path.isdir(f"{self._root}/{key[0]}/{key[1]}")  # noqa: PTH112
 
     def sound(self, key: Key, digest: str) -> bool:
         """Whether the version is there with that digest, and every file has the content that its manifest names.

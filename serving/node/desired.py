@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from roost.contracts.desired import DesiredState
 from roost.contracts.errors import NotFound, RoostError, StorageUnavailable
 from roost.contracts.ids import desired_object
+from roost.contracts.incremental import Parser
 from roost.ports.clock import Clock
 from serving.node.files import write_atomically
 from serving.node.integrity import Key
@@ -31,6 +32,7 @@ class DesiredReader:
         self._pool = pool
         self._file = file
         self._seen = 0
+        self._parser = Parser(DesiredState)
         self.current = _kept(file, pool)
 
     def wanted(self) -> frozenset[Key]:
@@ -64,7 +66,7 @@ class DesiredReader:
     def _take_up(self, content: bytes, metadata: Mapping[str, str]) -> bool:
         uri = self._store.uri(desired_object(self._pool))
         try:
-            state = DesiredState.decoded(content)
+            state = self._parser.received(content)
         except ValidationError as error:
             raise RoostError(f"{uri} is not a desired state: {error.errors(include_url=False)[0]['msg']}") from error
         if state.pool != self._pool:
@@ -79,7 +81,7 @@ class DesiredReader:
         if state.generation == known and known > 0:
             raise RoostError(f"{uri} has another content for generation {known}, which was taken up: refused")
         try:
-            write_atomically(self._file, state.encoded())
+            write_atomically(self._file, content)
         except OSError as error:
             raise RoostError(
                 f"generation {state.generation} cannot be kept in {self._file}: {error.strerror}"

@@ -15,7 +15,7 @@ from roost.adapters.tf_serving import ReloadTimedOut
 from roost.contracts.acks import NodeState
 from roost.contracts.errors import ModelServerUnavailable
 from roost.contracts.traffic import Answered
-from serving.node.ack import Board, Identity, Standing, count, state_of
+from serving.node.ack import Board, Identity, Shown, Standing, count, state_of
 from serving.node.answered import read_page
 from serving.node.departures import Departures
 from serving.node.desired import DesiredWatch
@@ -64,10 +64,11 @@ class Engine:
         self.mirrors = Mirrors(parts.clock)
         self._steering = Steering(gateway, parts.holdings, self.mirrors, parts.clock)
         self._woken = threading.Event()
-        self._up = self._gateway_up = self._served = False
+        self._up = self._gateway_up = self._served = self._settled = False
         #: Seconds since the server was last asked to load something that is still loading.
         self._loading: float | None = None
         self._unanswered = 0
+        self._shown = Shown()
         self.board = Board(self._state())
         self.journal = Journal(layout.changes)
 
@@ -182,7 +183,8 @@ class Engine:
         self._labeller.move()
         self._loader.start()
         self._loading = self._loader.watch()
-        self._labeller.move()
+        if self._loader.came:
+            self._labeller.move()
         if self._labeller.error is not None or not self._pulse.beat():
             self._loader.audit()
         if self._labeller.unload():
@@ -210,7 +212,8 @@ class Engine:
         self.wake()
 
     def _judge(self) -> bool:
-        if not (self._up and self._parts.holdings.settled() and self._watch.answered):
+        self._settled = self._up and self._watch.answered and self._parts.holdings.settled()
+        if not self._settled:
             return False
         self._served = self._served or not any(held.ours_to_blame for held in self._parts.holdings if held.wanted)
         return True
@@ -233,14 +236,13 @@ class Engine:
     def _state(self) -> NodeState:
         draining = self._turnover.phase is not Phase.SERVING
         standing = Standing(
-            up=self._up,
-            known=self._watch.answered,
+            settled=self._settled and self._up,
             ready=self._up and self._served and self._gateway_up and not draining,
             draining=draining,
             restarts=self._supervisor.restarts,
             error=self._error(),
         )
-        return state_of(self._parts, self._identity, standing)
+        return state_of(self._parts, self._identity, standing, self._shown)
 
     def _error(self) -> str | None:
         down = None if self._up else self._supervisor.cause

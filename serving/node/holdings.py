@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from roost.contracts.acks import VersionState
+from roost.contracts.acks import NodeVersion, VersionState
 from roost.contracts.desired import STABLE, DesiredModel, DesiredState, DesiredVersion, LoadingOrder
 from serving.node.cache import DiskCache
 from serving.node.integrity import Key
@@ -14,6 +14,10 @@ from serving.node.model_config import ModelEntry
 
 #: Versions that the model server is asked to have; FAILED ones are left out, so that they are unloaded.
 _ASKED_FOR = (VersionState.LOADING, VersionState.PROVEN)
+
+
+#: Proved versions and accepted labels by served name.
+Good = dict[str, tuple[list[DesiredVersion], dict[str, int]]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,6 +48,7 @@ class Held:
     retry_at: float | None = None
     #: It is only this node, or only for now, that cannot have it: a node that starts so must not be ready.
     ours_to_blame: bool = False
+    _shown: NodeVersion | None = None
 
     @property
     def key(self) -> Key:
@@ -64,6 +69,21 @@ class Held:
     def done(self) -> bool:
         """Nothing more will come of it by itself."""
         return self.state in {VersionState.PROVEN, VersionState.FAILED}
+
+    def shown(self) -> NodeVersion:
+        """What the node says of it. The same object as long as that stays the same."""
+        last = self._shown
+        if last is None or (last.state, last.seconds, last.memory_bytes, last.error) != (
+            *(self.state, self.seconds, self.memory_bytes, self.error),
+        ):
+            last = self._shown = NodeVersion(
+                version=self.entry.version,
+                state=self.state,
+                seconds=self.seconds,
+                memory_bytes=self.memory_bytes,
+                error=self.error,
+            )
+        return last
 
     def fail(self, error: str, *, retry_at: float | None = None) -> None:
         """It will not come, or not for now."""
@@ -104,17 +124,20 @@ class Holdings:
             held = self.versions.get(key)
             if held is None or (held.entry.digest != entry.digest and not held.loaded):
                 self.versions[key] = Held(name=model.name, entry=entry, began=now)
-            elif held.entry.digest != entry.digest:
+                continue
+            held.wanted = True
+            if held.entry.digest == entry.digest:
+                held.entry = entry
+            else:
                 held.fail(
                     f"it is loaded with digest {held.entry.digest}, not {entry.digest}: versions are never reused"
                 )
-            else:
-                held.entry, held.wanted = entry, True
-        for key, held in list(self.versions.items()):
-            held.wanted = key in wanted
+        unwanted = [(key, held) for key, held in self.versions.items() if key not in wanted]
+        for key, held in unwanted:
+            held.wanted = False
             # What answers stays until its successor is proved, also where a restart has just unloaded it.
             answers = self.stable.get(held.name) == key[1] and desired.model(held.name) is not None
-            if not (held.wanted or held.loaded or answers):
+            if not (held.loaded or answers):
                 del self.versions[key]
 
     def lose_server(self) -> list[Held]:
@@ -137,14 +160,13 @@ class Holdings:
                 if held is not None:
                     held.loaded, held.asked = True, now
 
-    def good(self) -> DesiredState:
-        """What is proved and accepted here, in the form of a desired state."""
+    def good(self) -> Good:
+        """What is proved and accepted here, by served name: cheap to compare with what it was before."""
         proven: dict[str, list[DesiredVersion]] = {}
         for held in self._sorted():
-            if held.proven:
+            if held.state is VersionState.PROVEN:
                 proven.setdefault(held.name, []).append(held.entry)
-        models = (_model(name, versions, self.labels.get(name, {})) for name, versions in proven.items())
-        return DesiredState(pool=self.desired.pool, generation=self.desired.generation, models=tuple(models))
+        return {name: (versions, self.labels.get(name, {})) for name, versions in proven.items()}
 
     def seed(self, good: DesiredState, cache: DiskCache, *, now: float) -> None:
         """Begin with what an earlier life of the node had proved, as far as the cache still has it."""
@@ -153,7 +175,7 @@ class Holdings:
             for entry in cached:
                 held = Held(name=model.name, entry=entry, began=now, state=VersionState.LOADING, trusted=True)
                 self.versions[held.key] = held
-            kept = _model(model.name, cached, model.labels) if cached else None
+            kept = desired_model(model.name, cached, model.labels) if cached else None
             if kept is not None:
                 self.boot_labels[model.name] = dict(kept.labels)
             if kept is not None and kept.stable is not None:
@@ -169,7 +191,10 @@ class Holdings:
     def wanted_labels(self) -> dict[str, dict[str, int]]:
         """Labels as they can be now, by served name: a label whose version is not proved stays where it is."""
         leaving = self.making_room()
-        found = {model.name: self._labels_of(model, leaving) for model in self.desired.models}
+        found = {
+            model.name: dict(model.labels) if self._as_desired(model) else self._labels_of(model, leaving)
+            for model in self.desired.models
+        }
         for name, label in self.still_asked:
             version = self._still_there(name, self.labels.get(name, {}).get(label), leaving)
             if version is not None and name in found:
@@ -178,6 +203,8 @@ class Holdings:
 
     def kept(self) -> frozenset[Key]:
         """Versions that are not wanted, and yet must stay loaded since a label still needs them."""
+        if all(held.wanted for held in self):
+            return frozenset()
         needed = {(name, version) for name, labels in self.wanted_labels().items() for version in labels.values()}
         needed |= {(name, version) for name, labels in self.labels.items() for version in labels.values()}
         return frozenset(key for key in needed if key in self.versions and not self.versions[key].wanted)
@@ -208,6 +235,15 @@ class Holdings:
     def _sorted(self) -> Iterable[Held]:
         return (self.versions[key] for key in sorted(self.versions))
 
+    def _as_desired(self, model: DesiredModel) -> bool:
+        """Whether every version that a label names is proved: so it is of nearly all models at nearly all times."""
+        versions = self.versions
+        for version in model.labels.values():
+            held = versions.get((model.name, version))
+            if held is None or held.state is not VersionState.PROVEN:
+                return False
+        return True
+
     def _labels_of(self, model: DesiredModel, leaving: frozenset[Key]) -> dict[str, int]:
         accepted = self.labels.get(model.name, {})
         labels = {}
@@ -228,7 +264,8 @@ class Holdings:
         return version if held is not None and held.proven and held.key not in leaving else None
 
 
-def _model(name: str, versions: Iterable[DesiredVersion], labels: Mapping[str, int]) -> DesiredModel:
+def desired_model(name: str, versions: Iterable[DesiredVersion], labels: Mapping[str, int]) -> DesiredModel:
+    """These versions in the form of a desired state's entry, with those of the labels that name one of them."""
     listed = tuple(sorted(versions, key=lambda entry: entry.version))
     numbers = {entry.version for entry in listed}
     kept = {label: version for label, version in labels.items() if version in numbers}

@@ -61,8 +61,8 @@ class Loader:
         self._mark: Mark | None = None
         #: What the server said of its last reload, None where it took it.
         self._refusal: str | None = None
-        #: Whether anything loads, or waits to.
-        self.busy = False
+        #: Whether anything loads, or waits to; and whether the last look found that something has come.
+        self.busy = self.came = False
         #: Served names of which versions are leaving the server: meanwhile its size says nothing about what comes.
         self.leaving: Callable[[], Collection[str]] = tuple
         #: Whether files of what is loaded are missing: a server that misses them looks at nothing else.
@@ -107,8 +107,10 @@ class Loader:
             ModelServerUnavailable: the server is gone.
         """
         loading = self._under_way()
+        self.came = False
         came = [held for held in loading if self._has_come(held)]
         if came:
+            self.came = True
             self._prove(came)
         left = [held.asked for held in loading if held.state is VersionState.LOADING]
         return self._parts.clock.monotonic() - max(left) if left else None

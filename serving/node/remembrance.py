@@ -7,10 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from roost.contracts.desired import DesiredState
+from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.incremental import Encoder
 from serving.node.cache import DiskCache
 from serving.node.files import write_atomically
-from serving.node.holdings import Holdings
+from serving.node.holdings import Good, Holdings, desired_model
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,10 @@ class Remembrance:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._kept: DesiredState | None = None
+        self._kept: Good | None = None
+        #: Entries as last made, with what of: a flip of one model changes one.
+        self._made: dict[str, tuple[tuple[list[DesiredVersion], dict[str, int]], DesiredModel]] = {}
+        self._encoder = Encoder()
 
     def recall(self, holdings: Holdings, cache: DiskCache, *, now: float) -> None:
         """Begin with what an earlier life of the node had proved."""
@@ -37,8 +41,18 @@ class Remembrance:
         if good == self._kept:
             return
         try:
-            write_atomically(self._file, good.encoded())
+            write_atomically(self._file, self._encoder.encoded(self._as_desired(good, holdings.desired)))
         except OSError as error:
             log.warning("%s is not kept: %s", self._file, error.strerror, extra={"action": "keep_good"})
             return
         self._kept = good
+
+    def _as_desired(self, good: Good, like: DesiredState) -> DesiredState:
+        made = self._made
+        self._made = {
+            name: made[name] if name in made and made[name][0] == facts else (facts, desired_model(name, *facts))
+            for name, facts in good.items()
+        }
+        # The entries are checked as they are made, and stand in their order.
+        empty = DesiredState(pool=like.pool, generation=like.generation)
+        return empty.model_copy(update={"models": tuple(model for _, model in self._made.values())})
