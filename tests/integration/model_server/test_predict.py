@@ -167,7 +167,10 @@ def test_a_wrong_input_name_is_refused_by_name(shared: RunningServer) -> None:
 
 @pytest.mark.parametrize(
     ("model", "signature", "value", "needle"),
-    [("scale", "", np.array([b"a"], object), "expect float"), ("odd", "divide", np.array([0.0], np.float32), "zero")],
+    [
+        ("scale", "", np.array([b"a"], object), "to be float but string"),
+        ("odd", "divide", np.array([0.0], np.float32), "zero"),
+    ],
 )
 def test_what_the_graph_itself_refuses_comes_back_with_its_code(
     shared: RunningServer, model: str, signature: str, value: Any, needle: str
