@@ -46,7 +46,8 @@ def _before_rollout(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
     if run.state is StepState.FAILED:
         sentence = "Mend the cause (the run's log in Airflow has more), and train again."
         return Advice(sentence=sentence, command=_train(evidence))
-    if run.state is StepState.UNKNOWN:
+    refused = run.state is StepState.WAITING and evidence.onboarding is not None and evidence.onboarding.error
+    if run.state is StepState.UNKNOWN or refused:
         sentence = "See whether Airflow is up; the signup consumer goes on by itself once it is."
         return Advice(sentence=sentence, command="roost status", runbook=f"{_RUNBOOKS}/airflow-down.md")
     if run.state is StepState.DONE:

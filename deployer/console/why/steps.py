@@ -57,7 +57,8 @@ def run(evidence: Evidence) -> WhyStep:
         sentence = f"Training run {row.airflow_run_id} failed: {row.error or 'its log in Airflow says why.'}"
         return _step("run", "Training", StepState.FAILED, sentence, facts=facts)
     if row is not None and row.stage is OnboardingStage.SIGNED_UP:
-        tries = f" {row.attempts} attempts so far; the last said: {row.error}" if row.error else ""
+        attempts = "1 attempt" if row.attempts == 1 else f"{row.attempts} attempts"
+        tries = f" {attempts} so far; the last said: {row.error}" if row.error else ""
         sentence = f"Waits for the signup consumer to start the training run.{tries}"
         return _step("run", "Training", StepState.WAITING, sentence, facts=facts)
     if run is None:

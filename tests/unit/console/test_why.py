@@ -224,6 +224,11 @@ def test_a_signup_that_airflow_has_not_taken_yet_waits_with_its_attempts():
     assert state(answer, "run") is StepState.WAITING
     assert "3 attempts" in sentence(answer, "run")
     assert "connection refused" in sentence(answer, "run")
+    # "Nothing: it goes on by itself" stood there while Airflow was down.
+    assert answer.next.runbook == "docs/runbooks/airflow-down.md"
+    world = World.empty(ManualClock())
+    world.sign_up("ua", 0, OnboardingStage.SIGNED_UP, error="connection refused", attempts=1)
+    assert "1 attempt so far" in sentence(why(world, "ua"), "run")
 
 
 def test_a_model_without_a_signup_is_explained_all_the_same():
