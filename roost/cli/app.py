@@ -12,6 +12,7 @@ from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
 
 from roost import settings
 from roost.cli import examples
+from roost.cli.wording import EXIT_INTERRUPTED
 from roost.contracts.errors import RoostError
 
 app = typer.Typer(
@@ -62,6 +63,9 @@ def main() -> None:
     set_on_retry_hooks([LoggingOnRetryHook])
     try:
         build()()
+    except KeyboardInterrupt:
+        # While the command itself is still being put together. Later typer hears it.
+        raise SystemExit(EXIT_INTERRUPTED) from None
     except RoostError as error:
         print(f"roost: {error}", file=sys.stderr)
         raise SystemExit(1) from error

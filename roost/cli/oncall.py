@@ -1,11 +1,12 @@
 """Commands of the on-call engineer: rollouts, events, why, and the commands that change something.
 
 Exit codes: 0 done; 1 an error, said in one line; 2 wrong usage; 3 accepted and not done within --wait; 4 the deployer
-refused it.
+refused it; 130 Ctrl-C.
 """
 
 from __future__ import annotations
 
+import sys
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from deployer.console.why.answer import WhyAnswer
 from roost import settings
 from roost.cli import oncall_words
 from roost.cli.oncall_client import ConsoleClient, Parameters
+from roost.cli.wording import EXIT_INTERRUPTED
 from roost.contracts.errors import Permanent
 from roost.contracts.events import Command
 from roost.contracts.ids import DEFAULT_MODEL
@@ -180,7 +182,13 @@ def _send(command: Command, target: dict[str, object], asking: _Asking) -> None:
     body = {name: value for name, value in target.items() if value is not None}
     body |= {"command": command.value, "reason": asking.reason, "actor": asking.actor or operator()}
     client = _client()
-    found = client.post(CommandView, "commands", body, key=str(uuid.uuid4()), wait=asking.wait)
+    try:
+        found = client.post(CommandView, "commands", body, key=str(uuid.uuid4()), wait=asking.wait)
+    except KeyboardInterrupt:
+        print(
+            "no longer waited for: what the console had taken is done all the same, see `roost events`", file=sys.stderr
+        )
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     if asking.as_json:
         print(found.model_dump_json(indent=1))
     else:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 #: As wide as any table must be.
 _WIDE: Final = 400
+#: As shells say that Ctrl-C ended a command.
+EXIT_INTERRUPTED: Final = 130
 
 
 def screen() -> Console:

@@ -11,6 +11,7 @@ from deployer.console.views import CommandView, RolloutPage
 from roost.cli import oncall, oncall_words
 from roost.cli.oncall_client import ConsoleClient, ConsoleRefused, ConsoleUnreachable
 from roost.contracts.errors import Permanent, Retryable
+from roost.contracts.events import Command
 from roost.ports.clock import SystemClock
 from roost.settings import ConsoleSettings
 
@@ -95,3 +96,19 @@ def test_an_instant_that_is_none_is_wrong_usage_with_an_example():
     with pytest.raises(typer.BadParameter, match="write it as 2026-03-01T09:00:00Z"):
         oncall._instant("yesterday")
     assert oncall._instant("2026-03-01T09:00:00+00:00").startswith("2026-03-01T")
+
+
+def test_ctrl_c_says_that_a_command_may_be_done_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """It said "Aborted", and the freeze stood."""
+
+    def interrupted(_: httpx.Request) -> httpx.Response:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(oncall, "_client", lambda: client(interrupted))
+    asking = oncall._Asking(reason="r", actor="ann", wait=15, as_json=False)
+    with pytest.raises(typer.Exit) as ended:
+        oncall._send(Command.FREEZE, {}, asking)
+    assert ended.value.exit_code == 130
+    assert "done all the same" in capsys.readouterr().err
