@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -49,6 +51,15 @@ def told(world: World, since: float) -> list[tuple[str, str]]:
     found = [event for event in world.events() if isinstance(event.data, OperationReported)]
     data = [event.data for event in found if event.time.timestamp() >= since]
     return [(one.what, one.reason) for one in data if isinstance(one, OperationReported) and one.pool == "default"]
+
+
+def refused_in_a_row(world: World) -> float | None:
+    """Restarts of the serving pool that came to nothing since the last that was finished, as Prometheus would see it."""
+    address = min(world.pods("roost-deployer", None).values())
+    with urllib.request.urlopen(f"http://{address}:8080/metrics", timeout=10) as answer:
+        said = answer.read().decode()
+    found = re.search(r'^roost_pool_restarts_refused_count{pool="default"} (\S+)$', said, re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 @contextmanager
