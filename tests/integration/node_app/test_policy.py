@@ -49,7 +49,7 @@ def test_a_change_is_followed_by_page_and_gateway_and_a_bad_one_is_not(town: Tow
     before = gateways(town)
     assert town.ask("ua", *ROWS).status_code == 200
     file.write_text("rules: {predictions: {max_rows: 3}}")
-    eventually(lambda: town.ask("ua", *ROWS).status_code == 413, "four rows are too many")
+    eventually(lambda: town.ask("ua", *ROWS).status_code == 422, "four rows are too many")
     eventually(lambda: copies(town) == 0, "nothing is copied any more")
     file.write_text("rules: {predictions: {max_rows: none}}")
     file.write_text("rules: {predictions: {max_rows: 40}, taps: {rate: 1, fields: {passenger: drop}}}")
