@@ -44,6 +44,26 @@ def megabytes(value: int | None) -> str:
     return "–" if value is None else f"{value / 1_000_000:.1f} MB"
 
 
+def fact_text(name: str, value: object) -> str:
+    """A fact of a training run or of a transition: numbers and instants short, a window as ``first to last``."""
+    if isinstance(value, float):
+        return amount(value)
+    if isinstance(value, list | tuple):
+        between = " to " if name.endswith("window") else ", "
+        return between.join(fact_text(name, one) for one in value) or "–"
+    if isinstance(value, str) and "T" in value:
+        return _instant_text(value)
+    return str(value)
+
+
+def _instant_text(text: str) -> str:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return at.isoformat(" ", "seconds").replace("+00:00", " UTC").removesuffix(" 00:00:00 UTC")
+
+
 def event_words(event: EventView) -> str:
     """What kind of event it is: ``rollout live``, ``command rollback``, ``customer signed up``."""
     name = event.data.get("what") if event.type == OPERATION_REPORTED else None

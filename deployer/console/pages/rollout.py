@@ -29,7 +29,7 @@ from deployer.console.pages.parts import (
     table,
     tag,
 )
-from deployer.console.plain_words import amount, megabytes, seconds_text
+from deployer.console.plain_words import amount, fact_text, megabytes, seconds_text
 from deployer.console.views import RolloutDetail, TransitionView
 from roost.contracts.errors import NotFound
 from roost.contracts.events import Command
@@ -129,7 +129,7 @@ def _timeline(history: tuple[TransitionView, ...], phase: Phase) -> None:
 
 def _numbers(found: dict[str, object]) -> None:
     if found:
-        said = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in found.items())
+        said = ", ".join(f"{name.replace('_', ' ')} {fact_text(name, value)}" for name, value in found.items())
         tag("div", said, "r-soft r-small")
 
 
@@ -212,15 +212,7 @@ def _facts(found: RolloutDetail) -> None:
         rows.append(("Phase ends by", partial(clock, row.deadline)))
     for name, value in found.facts.items():
         if isinstance(value, dict):
-            rows.extend((str(key).replace("_", " "), _value(inner)) for key, inner in value.items())
+            rows.extend((str(key).replace("_", " "), fact_text(str(key), inner)) for key, inner in value.items())
         else:
-            rows.append((name.replace("_", " "), _value(value)))
+            rows.append((name.replace("_", " "), fact_text(name, value)))
     facts(rows)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, float):
-        return amount(value)
-    if isinstance(value, list | tuple):
-        return " to ".join(map(str, value)) if len(value) == 2 else ", ".join(map(str, value)) or "–"
-    return str(value)

@@ -39,3 +39,20 @@ def test_a_number_has_the_digits_that_matter(value: float | None, expected: str)
 def test_bytes_are_megabytes():
     assert plain_words.megabytes(105_000_000) == "105.0 MB"
     assert plain_words.megabytes(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("nodes", ["node-1", "node-2"], "node-1, node-2"),
+        ("nodes", [], "–"),
+        ("data_window", ["2013-01-01T00:00:00+00:00", "2013-07-01T00:00:00+00:00"], "2013-01-01 to 2013-07-01"),
+        ("flipped_at", "2026-11-22T10:51:54.717971+00:00", "2026-11-22 10:51:54 UTC"),
+        ("code_version", "RT-7", "RT-7"),
+        ("auc", 0.699106, "0.6991"),
+        ("rows", 465, "465"),
+    ],
+)
+def test_a_fact_is_told_shortly(name: str, value: object, expected: str):
+    """Two nodes read as a range, and instants had their microseconds."""
+    assert plain_words.fact_text(name, value) == expected
