@@ -29,6 +29,7 @@ MODULES: Final = (
     "roost.cli.customers",
     "roost.cli.oncall",
     "roost.cli.bus",
+    "roost.cli.dead_letters",
     "roost.cli.database",
     "roost.cli.rebuild",
     "roost.cli.inspect",

@@ -11,7 +11,7 @@ from deployer.console.pages import asking
 from deployer.console.pages.frame import frame
 from deployer.console.pages.live import Live, Sections
 from deployer.console.pages.parts import STEP_TONE, card, chip, clock, empty, link, tag
-from deployer.console.plain_words import seconds_text
+from deployer.console.plain_words import fact_text, seconds_text
 from deployer.console.why.answer import StepState, WhyAnswer, WhyStep
 from deployer.console.why.evidence import UnknownCustomer
 from roost.contracts.events import Command
@@ -112,17 +112,13 @@ def _facts(step: WhyStep) -> None:
     if shown:
         tag(
             "div",
-            " · ".join(f"{name.replace('_', ' ')} {_short(value)}" for name, value in shown.items()),
+            " · ".join(f"{name.replace('_', ' ')} {_short(name, value)}" for name, value in shown.items()),
             "r-soft r-small",
         )
     if isinstance(url, str) and url.startswith(("http://", "https://")):
         link("Open the run in Airflow", url, "r-small").props["rel"] = "noreferrer"
 
 
-def _short(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list | tuple):
-        return " to ".join(map(str, value))
-    text = str(value)
+def _short(name: str, value: object) -> str:
+    text = fact_text(name, value)
     return f"{text[:19]}…" if text.startswith("sha256:") else text

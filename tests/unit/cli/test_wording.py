@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roost import settings
-from roost.cli import bus, inspect
+from roost.cli import dead_letters, inspect
 from roost.cli.wording import clock_time, counted
 
 
@@ -32,6 +32,6 @@ def test_one_is_one(number: int, said: str) -> None:
 
 
 def test_a_letter_that_somebody_else_buried_keeps_its_own_word_for_when() -> None:
-    assert bus._when("yesterday") == "yesterday"
+    assert dead_letters._when("yesterday") == "yesterday"
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
-    assert bus._when(at.isoformat()) == f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+    assert dead_letters._when(at.isoformat()) == f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
