@@ -69,7 +69,7 @@ def test_the_log_outlives_a_kill_and_the_stack_and_nothing_else_does(stack: Stac
     assert "Kafka Server started" in stack.roost("logs", "broker", "-n", "2000").stdout
     assert stack.roost("signup", "acme").returncode == 0
     behind = stack.roost("topics", "lag")
-    assert (behind.returncode, "1 events behind" in behind.stdout) == (1, True), behind.stdout + behind.stderr
+    assert (behind.returncode, "1 event behind" in behind.stdout) == (1, True), behind.stdout + behind.stderr
     os.kill(part["pid"], 9)
     until("it is another process, and ready", lambda: _renewed(stack, part["pid"]))
     assert stack.customers() == [b"acme"]
