@@ -25,8 +25,12 @@ def file(town: Town) -> Iterator[Path]:
     """The policy file, put back afterwards, and in force again."""
     before = town.policy.read_text()
     yield town.policy
+    # By way of one that can be told from it: else it could not be seen which of two is in force.
+    town.policy.write_text("rules: {predictions: {max_rows: 3}}")
+    eventually(lambda: town.ask("ua", *ROWS).status_code == 422, "another policy is in force")
     town.policy.write_text(before)
     eventually(lambda: town.ask("ua", *ROWS).status_code == 200, "the policy of before is in force")
+    eventually(lambda: copies(town) > 0, "and the gateway copies by it")
 
 
 def copies(town: Town) -> int:
