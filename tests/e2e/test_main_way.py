@@ -14,7 +14,7 @@ from roost.contracts.cloudevents import Message, encode
 from roost.contracts.events import Topic
 from roost.contracts.rollout import Phase
 from roost.embedded.demo.load import Load
-from tests.e2e.world import World
+from tests.e2e.world import STAND_IN, World
 from tests.signups import signed_up
 from training.datasets.flights import FlightsDataset
 
@@ -31,13 +31,28 @@ def test_a_signup_event_becomes_an_answer_from_every_replica_with_nobody_involve
     assert types["roost.rollout.live.v1"] == 1
 
 
-def test_a_customer_too_small_for_a_model_of_their_own_gets_their_cohorts_and_the_event_says_so(world: World) -> None:
+@pytest.mark.timeout(900)
+def test_a_small_customer_is_answered_by_the_default_and_then_by_a_model_that_their_cohort_has_taught(
+    world: World,
+) -> None:
+    """Both models come by the whole way: a signup, Airflow, the canary, the promotion."""
+    row = FlightsDataset().sample_requests("oo", 1)[0]
+    default = world.signed_up(STAND_IN)
+    facts = world.rollout(default.id).facts
+    assert (facts["scope"], facts["cohort"]) == ("cohort", ["as", "vx"])
+    who = {"name": f"{STAND_IN}.default", "version": default.version, "own": False, "cohort": STAND_IN}
+    assert world.until("the default answers on the page", lambda: world.answered_by("oo", row, who), 60)
+
     world.run("signup", "oo")
     live = world.until("oo is live", lambda: (found := world.customer("oo")) and found.live, seconds=240)
     facts = world.rollout(live.id).facts
     assert facts["scope"] == "cohort"
-    assert "oo" in json.dumps(facts["cohort"]) or facts["cohort"]
-    assert world.until("every replica answers", lambda: world.answers_everywhere("oo", live.version), 20)
+    assert "oo" in facts["cohort"]
+    assert world.until("every replica answers", lambda: world.answers_everywhere("oo", live.version), 60)
+    own = {"name": "oo.default", "version": live.version, "own": True, "cohort": None, "trained_on": "cohort"}
+    assert world.until("their own answers on the page", lambda: world.answered_by("oo", row, own), 60)
+    # Whoever has none still has the default.
+    assert world.answered_by("just-signed-up", row, who)
 
 
 def test_a_deployer_killed_in_the_middle_goes_on_where_it_was_with_one_version(world: World) -> None:

@@ -26,6 +26,16 @@ from roost.settings import KafkaSettings
 from training.datasets.flights import FlightsDataset
 
 ROOT = Path(__file__).parents[2]
+#: As the local stack's own, with somebody whose model answers for customers without one, on the page of rows.
+STAND_IN = "stand-in"
+POLICY = f"""\
+version: 1
+rules:
+  bake_seconds: 60
+  predictions: {{cohort_default: {STAND_IN}}}
+cohorts:
+  west: {{customers: [as, vx]}}
+"""
 
 
 class World:
@@ -60,6 +70,8 @@ class World:
 
     def up(self) -> None:
         """Start everything and read where it is."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.state / "policy.yaml").write_text(POLICY)
         self.run("up", "--wait", "--bus", self.bus, seconds=500)
         self.environment["ROOST_SETTINGS_FILE"] = str(self.state / "settings.yaml")
         self.settings: dict[str, Any] = yaml.safe_load((self.state / "settings.yaml").read_text())
@@ -159,6 +171,15 @@ class World:
 
         found: RolloutSummary = self.until(f"{customer} {run_id} in {phases}", look, seconds)
         return found
+
+    def answered_by(self, customer: str, row: Row, who: dict[str, Any]) -> bool:
+        """Whether each replica's page of rows answers that customer, through its gateway, and says that it was `who`."""
+        url = f"/v1/customers/{customer}/models/default:predict"
+        answers = [
+            httpx.post(f"http://{node['rest']}{url}", json={"rows": [row]}, timeout=20, trust_env=False)
+            for node in self.nodes
+        ]
+        return all(one.status_code == 200 and who.items() <= one.json()["model"].items() for one in answers)
 
     def answers_everywhere(self, customer: str, version: int) -> bool:
         """Whether each replica answers a real flight with exactly that version."""
