@@ -47,6 +47,12 @@ def _neighbour(options: Options) -> Sequence[Report]:
     return [neighbour.run(single=options.count * 2, bursts=max(2, options.count // 3))]
 
 
+def _planner(_: Options) -> Sequence[Report]:
+    from bench import planner
+
+    return [planner.run()]
+
+
 def _pools(options: Options) -> Sequence[Report]:
     from bench import pools
 
@@ -106,6 +112,13 @@ PROGRAMS: Final = (
         against="the same model while nothing loads, in turns",
         minutes=2,
         run=_neighbour,
+    ),
+    Program(
+        names=("B4",),
+        measures="what a promotion of one model costs among up to 50,000: plan, encode, parse, render",
+        against="plain protobuf of the same list",
+        minutes=1,
+        run=_planner,
     ),
     Program(
         names=("FRONT",),

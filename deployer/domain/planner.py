@@ -196,11 +196,10 @@ def plan(
             entries[change.name] = after
     if not changed:
         return current
-    models = tuple(entries[name] for name in sorted(entries))
-    return DesiredState(
+    following = DesiredState(
         pool=current.pool,
         generation=current.generation + 1,
-        models=models,
         reason=reason,
         loading=loading or current.loading,
     )
+    return following.holding(tuple(entries[name] for name in sorted(entries)))

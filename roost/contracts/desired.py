@@ -126,6 +126,10 @@ class DesiredState(Frozen):
         found = self.models[place] if place < len(self.models) else None
         return found if found is not None and found.name == name else None
 
+    def holding(self, models: tuple[DesiredModel, ...]) -> DesiredState:
+        """The same with these entries, sorted by name. Each was checked when it was made, and is not checked again."""
+        return self.model_copy(update={"models": models})
+
     def encoded(self) -> bytes:
         """Bytes of `desired.json`: compact JSON with sorted keys."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode() + b"\n"

@@ -53,6 +53,5 @@ class Remembrance:
             name: made[name] if name in made and made[name][0] == facts else (facts, desired_model(name, *facts))
             for name, facts in good.items()
         }
-        # The entries are checked as they are made, and stand in their order.
         empty = DesiredState(pool=like.pool, generation=like.generation)
-        return empty.model_copy(update={"models": tuple(model for _, model in self._made.values())})
+        return empty.holding(tuple(model for _, model in self._made.values()))
