@@ -13,12 +13,19 @@ from pathlib import Path
 from roost.embedded.gcs_server import serve_gcs
 from roost.settings import StorageSettings
 
+#: Ports that this process has been given: the system may give one again before anybody listens there.
+_GIVEN: set[int] = set()
+
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A loopback port that nobody listens on now, another one each time."""
+    while True:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = int(listener.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import logging
 import re
 import socket
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import IO
@@ -68,8 +69,11 @@ def _serve(
     # An empty token, as an unset secret gives, protects nothing.
     token = settings.serving.control_token or None
     control = ControlServer(options.control, token)
-    rest, grpc = _free(options.rest, "REST address"), _free(options.grpc, "gRPC address")
-    upstream = _free("127.0.0.1:0", "model server's REST address")
+    rest, grpc, upstream = _free(
+        (options.rest, "REST address"),
+        (options.grpc, "gRPC address"),
+        ("127.0.0.1:0", "model server's REST address"),
+    )
     # On the canary pool only the deployer asks, and only the model server.
     page = None if options.pool == settings.serving.canary_pool else Page(settings, layout, name)
     identity = Identity(node=name, pool=options.pool, rest_address=rest, grpc_address=grpc)
@@ -127,8 +131,13 @@ def _locked(layout: Layout) -> IO[bytes]:
     return file
 
 
-def _free(address: str, what: str) -> str:
-    """The address with a port that is free now. Raises SettingsInvalid where it is taken."""
-    host, _, port = address.rpartition(":")
-    with listening(host, port, what) as bound:
-        return f"{host}:{bound.getsockname()[1]}"
+def _free(*wanted: tuple[str, str]) -> list[str]:
+    """These addresses, each with a port that is free now. Raises SettingsInvalid, naming one that is taken."""
+    found = []
+    # All are held until the last is found: the system may give a port that was let go to the next who asks.
+    with ExitStack() as held:
+        for address, what in wanted:
+            host, _, port = address.rpartition(":")
+            bound = held.enter_context(listening(host, port, what))
+            found.append(f"{host}:{bound.getsockname()[1]}")
+    return found

@@ -53,7 +53,7 @@ def google() -> Iterator[str]:
 @pytest.mark.parametrize("probe", [False, True])
 def test_a_bucket_of_another_project_is_named_with_the_account_and_both_settings(google: str, probe: bool) -> None:
     storage = StorageSettings(bucket="theirs", project="ours", endpoint=google)
-    without = ("settings", "policy", "database", "kafka", "clock", "airflow", "pools")
+    without = ("settings", "policy", "database", "kafka", "clock", "airflow", "pools", "tracing")
     found = examine(chosen(checks(Settings(storage=storage), probe=probe), without))
     # What it holds cannot be had, which is wrong; how it is set up need not be known, which is a doubt.
     assert {(one.about, one.level) for one in found} == {("storage", Level.WRONG), ("bucket", Level.DOUBTFUL)}
