@@ -198,7 +198,8 @@ def _start_and_end(image: Image, command: tuple[str, ...], target: Path) -> str 
         nodes = Path(elsewhere) / "nodes.json"
         nodes.write_text('{"nodes": []}')
         own = {"ROOST_HEALTH_PORT": port, "ROOST_CONSOLE__PORT": port, "ROOST_STATE_DIR": elsewhere}
-        own["ROOST_SERVING__DIRECTORY_FILE"] = str(nodes)
+        # Nothing answers there; without it a deployer looks for Google credentials, and ends where there are none.
+        own |= {"ROOST_SERVING__DIRECTORY_FILE": str(nodes), "ROOST_STORAGE__ENDPOINT": "http://127.0.0.1:9"}
         program = (str(target / "roost" / "bin" / "roost"), *command)
         process = subprocess.Popen(program, cwd=elsewhere, env=environment(target) | own, stdout=log, stderr=log)
         lives = _lives(int(port), process)

@@ -41,7 +41,7 @@ _NOWHERE: Final = Candidate(address=None, loaded=None)
 
 
 class CutShort(Retryable):
-    """The node was replaced in the middle of a measurement, which says nothing then."""
+    """The node was replaced in the middle of a measurement, or just before it, which says nothing then."""
 
 
 class CanaryPool:
@@ -127,14 +127,20 @@ class CanaryPool:
     def _measured(self, rollout: Rollout, candidate: Candidate) -> Step:
         """What the verdict leads to. No model fails by a node that was restarted, drained or lost meanwhile."""
         step = self._judge(rollout, candidate)
-        verdict = step.after.verdict
-        if verdict is None or verdict.outcome is Outcome.PASS or self._stands(candidate):
-            self._cut_short.pop(rollout.id, None)
+        verdict, before = step.after.verdict, self._cut_short.pop(rollout.id, 0)
+        if verdict is None or verdict.outcome is Outcome.PASS:
             return step
-        times = self._cut_short[rollout.id] = self._cut_short.get(rollout.id, 0) + 1
-        if times <= _AGAIN:
-            raise CutShort("the canary node was restarted or lost in the middle of the measurement")
-        del self._cut_short[rollout.id]
+        stands = self._stands(candidate)
+        # A node that has just come back may turn a connection away: what measures nothing then is no word on the model.
+        if stands and not (before and verdict.outcome is Outcome.INCONCLUSIVE):
+            return step
+        if before < _AGAIN:
+            self._cut_short[rollout.id] = before + 1
+            raise CutShort(
+                "the canary node had only come back from a restart"
+                if stands
+                else "the canary node was restarted or lost in the middle of the measurement"
+            )
         return step if verdict.outcome is Outcome.INCONCLUSIVE else self._judge(rollout, _NOWHERE)
 
     def _stands(self, candidate: Candidate) -> bool:

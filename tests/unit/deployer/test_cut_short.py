@@ -90,6 +90,26 @@ def test_what_is_inconclusive_each_time_keeps_its_own_words(world: World) -> Non
     assert "The canary did not answer: Socket closed" in row.reason
 
 
+def test_a_node_that_has_only_come_back_and_turns_a_question_away_is_asked_again(world: World) -> None:
+    """A person was asked, since a connection of before the restart was not mended yet."""
+    restarts = [True, False]
+
+    def interrupted() -> None:
+        if restarts.pop(0):
+            restarted(world)
+        raise ModelServerUnavailable("failed to connect to all addresses")
+
+    row = world.rollout(deployed(world, interrupted, 2))
+    assert (row.phase, row.verdict and row.verdict.outcome) == (Phase.LIVE, Outcome.PASS)
+
+
+def test_a_node_that_was_not_restarted_and_does_not_answer_asks_a_person_at_once(world: World) -> None:
+    def silent() -> None:
+        raise ModelServerUnavailable("Deadline Exceeded")
+
+    assert world.rollout(deployed(world, silent, 1)).phase is Phase.AWAITING_APPROVAL
+
+
 def test_a_load_that_failed_on_a_node_that_is_gone_is_tried_on_the_next_one(world: World) -> None:
     world.canary.fail_load(NAME, 1, "the model server died while this version was loading")
     address = world.canary.nodes("canary")[0]
