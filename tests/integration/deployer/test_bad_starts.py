@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tests.parts import gcs_server
+from tests.parts import free_port, gcs_server
 
 pytestmark = pytest.mark.integration
 
@@ -80,6 +81,8 @@ def test_a_deployer_whose_dependencies_are_not_there_yet_waits_and_drains_on_sig
     log = tmp_path / "deployer.log"
     with gcs_server(tmp_path / "gcs") as storage:
         settings = {"ROOST_STORAGE__ENDPOINT": str(storage.endpoint)} if with_store else {}
+        health = f"127.0.0.1:{free_port()}"
+        settings["ROOST_HEALTH_PORT"] = health.rpartition(":")[2]
         with log.open("wb") as output:
             command = [sys.executable, "-m", "roost", "deployer"]
             process = subprocess.Popen(command, env=environment(tmp_path, **settings), stdout=output, stderr=output)
@@ -89,6 +92,11 @@ def test_a_deployer_whose_dependencies_are_not_there_yet_waits_and_drains_on_sig
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.05)
+        # Alive, so that nobody ends it for waiting; and not ready.
+        assert httpx.get(f"http://{health}/healthz", trust_env=False).status_code == 200
+        ready = httpx.get(f"http://{health}/readyz", trust_env=False)
+        assert ready.status_code == 503
+        assert ("object store" in ready.json()["parts"]) is not with_store
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
