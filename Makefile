@@ -18,7 +18,7 @@ PARALLEL := -n $(WORKERS) --dist loadfile
 # $(call tier,folder,options). With AGAIN=1, which .ci/run says, what failed among real parts is run once more, alone: one
 # test in thousands that met a bad moment does not hold back the rest. It is named as unsteady at the end, and is a bug.
 define tier
-@$(PYTEST) -q $(1) $(2) $(COVERAGE) $(ARGS) || { code=$$?; [ -n "$(AGAIN)" ] && [ $$code -eq 1 ] || exit $$code; \
+@$(PYTEST) -q $(if $(AGAIN),--cache-clear) $(1) $(2) $(COVERAGE) $(ARGS) || { code=$$?; [ -n "$(AGAIN)" ] && [ $$code -eq 1 ] || exit $$code; \
   printf '\n== Once more, alone: what failed in %s\n' '$(1)'; mkdir -p .cache; \
   $(PY) -c 'import json; print(*json.load(open(".pytest_cache/v/cache/lastfailed")), sep="\n")' >.cache/failed-once && \
   $(PYTEST) -v $(1) --last-failed --last-failed-no-failures=none $(COVERAGE) $(ARGS) && cat .cache/failed-once >>.cache/unsteady; }
