@@ -117,7 +117,7 @@ PROGRAMS: Final = (
         names=("B4",),
         measures="what a promotion of one model costs among up to 50,000: plan, encode, parse, render",
         against="plain protobuf of the same list",
-        minutes=1,
+        minutes=2,
         run=_planner,
     ),
     Program(
