@@ -135,8 +135,8 @@ test-e2e: $(READY) ## the whole stack: an event in, an answer out (about five mi
 	$(call tier,tests/e2e,--durations=12)
 
 # What `make test` leaves out to stay within a quarter of an hour.
-test-long: $(READY) ## real parts again: what is rare and takes over twenty seconds each (about three minutes)
-	$(say) 'Tests: what is rare and takes long (about three minutes)'
+test-long: $(READY) ## real parts again: what is rare and takes over twenty seconds each (about four minutes)
+	$(say) 'Tests: what is rare and takes long (about four minutes)'
 	$(call tier,tests/integration,$(PARALLEL) -m long --durations=12)
 
 # What does not care which broker it runs on runs on the real one here (tests/brokers.py chooses it, and what shares brokers
