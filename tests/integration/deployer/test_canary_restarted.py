@@ -80,7 +80,9 @@ def test_a_model_whose_measurement_is_cut_short_is_measured_again_and_goes_live(
     assert "is measured again" in (tmp_path / "deployer.log").read_text()
     assert control.state(canary, deadline=30).restarts == 1
     told = f"{fleet.ledger.rollout(row.id).reason}\n{fleet.log('deployer')}"
-    assert [line.after for line in fleet.ledger.history(row.id)][-3:] == [Phase.CANARY, Phase.PROMOTING, Phase.LIVE], told
+    assert [line.after for line in fleet.ledger.history(row.id)][-3:] == [Phase.CANARY, Phase.PROMOTING, Phase.LIVE], (
+        told
+    )
     assert fleet.answers() == [1.0]
     control.close()
 
