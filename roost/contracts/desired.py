@@ -23,6 +23,11 @@ STABLE: Final = "stable"
 PREVIOUS: Final = "previous"
 
 
+def compact(document: object) -> str:
+    """JSON without a space, keys sorted: how `desired.json` is written, whole or in parts."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
 class LoadingOrder(StrEnum):
     """What a node does first where a version takes another's place (TensorFlow Serving's version policies)."""
 
@@ -132,7 +137,7 @@ class DesiredState(Frozen):
 
     def encoded(self) -> bytes:
         """Bytes of `desired.json`: compact JSON with sorted keys."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":")).encode() + b"\n"
+        return compact(self.model_dump(mode="json")).encode() + b"\n"
 
     @classmethod
     def decoded(cls, content: bytes) -> DesiredState:

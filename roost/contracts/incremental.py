@@ -6,14 +6,13 @@ takes about 100 ms of processor time, in the midst of a promotion of one.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, Generic, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import from_json
 
 from roost.contracts.acks import NodeModel, NodeState
-from roost.contracts.desired import DesiredModel, DesiredState
+from roost.contracts.desired import DesiredModel, DesiredState, compact
 
 DocumentT = TypeVar("DocumentT", bound=DesiredState | NodeState)
 
@@ -69,14 +68,10 @@ class Encoder:
         """Bytes of `desired.json`. A model that is the same object as in the state before is not encoded again."""
         self._known = {model.name: (model, self._text(model)) for model in state.models}
         document = state.model_copy(update={_MODELS: ()}).model_dump(mode="json")
-        texts = {key: _compact(value) for key, value in document.items()}
+        texts = {key: compact(value) for key, value in document.items()}
         texts[_MODELS] = "[" + ",".join(text for _, text in self._known.values()) + "]"
         return ("{" + ",".join(f'"{key}":{texts[key]}' for key in sorted(texts)) + "}\n").encode()
 
     def _text(self, model: DesiredModel) -> str:
         known = self._known.get(model.name)
-        return known[1] if known and known[0] is model else _compact(model.model_dump(mode="json"))
-
-
-def _compact(document: object) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+        return known[1] if known and known[0] is model else compact(model.model_dump(mode="json"))

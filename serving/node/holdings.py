@@ -16,8 +16,9 @@ from serving.node.model_config import ModelEntry
 _ASKED_FOR = (VersionState.LOADING, VersionState.PROVEN)
 
 
-#: Proved versions and accepted labels by served name.
-Good = dict[str, tuple[list[DesiredVersion], dict[str, int]]]
+#: Proved versions and accepted labels, of one served name and by served name.
+Facts = tuple[list[DesiredVersion], dict[str, int]]
+Good = dict[str, Facts]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,15 +74,11 @@ class Held:
     def shown(self) -> NodeVersion:
         """What the node says of it. The same object as long as that stays the same."""
         last = self._shown
-        if last is None or (last.state, last.seconds, last.memory_bytes, last.error) != (
-            *(self.state, self.seconds, self.memory_bytes, self.error),
-        ):
+        now = (self.state, self.seconds, self.memory_bytes, self.error)
+        if last is None or now != (last.state, last.seconds, last.memory_bytes, last.error):
+            state, seconds, memory_bytes, error = now
             last = self._shown = NodeVersion(
-                version=self.entry.version,
-                state=self.state,
-                seconds=self.seconds,
-                memory_bytes=self.memory_bytes,
-                error=self.error,
+                version=self.entry.version, state=state, seconds=seconds, memory_bytes=memory_bytes, error=error
             )
         return last
 

@@ -107,10 +107,9 @@ class Loader:
             ModelServerUnavailable: the server is gone.
         """
         loading = self._under_way()
-        self.came = False
         came = [held for held in loading if self._has_come(held)]
+        self.came = bool(came)
         if came:
-            self.came = True
             self._prove(came)
         left = [held.asked for held in loading if held.state is VersionState.LOADING]
         return self._parts.clock.monotonic() - max(left) if left else None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
+from roost.contracts.desired import DesiredModel, DesiredState
 from roost.contracts.incremental import Encoder
 from serving.node.cache import DiskCache
 from serving.node.files import write_atomically
-from serving.node.holdings import Good, Holdings, desired_model
+from serving.node.holdings import Facts, Good, Holdings, desired_model
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ class Remembrance:
         self._file = file
         self._kept: Good | None = None
         #: Entries as last made, with what of: a flip of one model changes one.
-        self._made: dict[str, tuple[tuple[list[DesiredVersion], dict[str, int]], DesiredModel]] = {}
+        self._made: dict[str, tuple[Facts, DesiredModel]] = {}
         self._encoder = Encoder()
 
     def recall(self, holdings: Holdings, cache: DiskCache, *, now: float) -> None:
