@@ -137,6 +137,8 @@ def _free(*wanted: tuple[str, str]) -> list[str]:
     # All are held until the last is found: the system may give a port that was let go to the next who asks.
     with ExitStack() as held:
         for address, what in wanted:
+            if address in found:
+                raise SettingsInvalid(f"{what} {address} is taken by another one of this node: give each its own port")
             host, _, port = address.rpartition(":")
             bound = held.enter_context(listening(host, port, what))
             found.append(f"{host}:{bound.getsockname()[1]}")
