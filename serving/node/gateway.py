@@ -1,4 +1,4 @@
-"""The gateway as a child: Envoy, behind a small protocol."""
+"""The gateway as the node has it: Envoy, behind a small protocol."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from roost.contracts.errors import NodeUnavailable
 from roost.ports.clock import Clock
 from roost.telemetry import metrics
 from serving.gateway.admin import GatewayAdmin
-from serving.gateway.binary import command, find_envoy
+from serving.gateway.binary import BESIDE, find_envoy
 from serving.gateway.config import GatewayConfig
-from serving.gateway.live import LiveFiles
+from serving.gateway.live import BOOTSTRAP, LiveFiles
 from serving.gateway.render import configuration
 from serving.gateway.table import RoutingTable
-from serving.node.child import BackOff, Child
+from serving.node.child import BackOff
+from serving.node.gateway_process import EnvoyBeside, GatewayProcess, OwnEnvoy
 from serving.node.neighbours import Latencies
 
 log = logging.getLogger(__name__)
@@ -62,13 +63,13 @@ class EnvoyGateway:
     """Envoy with the configuration that `serving.gateway` renders. For one thread, which lives as long as the node."""
 
     def __init__(self, config: GatewayConfig, envoy: str, clock: Clock) -> None:
-        """Find Envoy.
+        """Find Envoy: `envoy` as `ROOST_SERVING__ENVOY` has it.
 
         Raises:
             SettingsInvalid: there is none.
         """
         self._config = config
-        self._program = find_envoy(envoy)
+        self._process = self._run_by(envoy, clock)
         self._clock = clock
         self._admin = GatewayAdmin(config.admin_socket)
         #: For what is only worth knowing at once.
@@ -76,7 +77,7 @@ class EnvoyGateway:
         self._table = self._followed = RoutingTable()
         # The node's one thread waits for it, so a gateway that hangs gets little time.
         self._files = LiveFiles(config.work_dir, GatewayAdmin(config.admin_socket, deadline=1), clock)
-        self._child: Child | None = None
+        self._started = False
         self._back_off = BackOff()
         self._started_at = 0.0
         self._due = 0.0
@@ -90,17 +91,18 @@ class EnvoyGateway:
     def tend(self) -> bool:
         """Start, watch, start again with back-off."""
         now = self._clock.monotonic()
-        if self._child is None:
+        if not self._started:
             if now >= self._due:
                 self._start(now)
             return False
-        if self._child.exit_code is not None:
-            self._failed("crashed", f"exit code {self._child.exit_code}; {self._child.last_words()}")
+        ended = self._process.ended()
+        if ended is not None:
+            self._failed("crashed", ended)
         elif not self._ready:
             self._ready = self._config.admin_socket.exists() and self._admin.ready() and self._caught_up()
             if not self._ready and now - self._started_at > _START_SECONDS:
-                self._child.kill()
-                self._failed("boot_hung", f"not ready after {_START_SECONDS:g} s; {self._child.last_words()}")
+                self._process.kill()
+                self._failed("boot_hung", f"not ready after {_START_SECONDS:g} s; {self._process.last_words()}")
         elif self._followed.recorded != self.recorded() and now >= self._follow_at:
             self._follow_at = now + _RETRY
             self._table = replace(self._table, recorded=self.recorded())
@@ -146,29 +148,38 @@ class EnvoyGateway:
 
     def stop(self) -> None:
         """End it."""
-        if self._child is not None:
-            self._child.terminate(_GRACE)
-        self._child, self._ready, self._due = None, False, 0.0
+        if self._started:
+            self._process.stop(_GRACE)
+        self._started, self._ready, self._due = False, False, 0.0
+
+    def _run_by(self, envoy: str, clock: Clock) -> GatewayProcess:
+        directory, admin_socket = self._config.work_dir, self._config.admin_socket
+
+        def ended() -> None:
+            self.on_exit()
+
+        if envoy == BESIDE:
+            return EnvoyBeside(directory / BOOTSTRAP, admin_socket, clock, ended)
+        return OwnEnvoy(find_envoy(envoy), directory.parent / "logs" / "gateway.log", admin_socket, ended)
 
     def _caught_up(self) -> bool:
         """Whether it took up what it started with, and follows what it was told meanwhile."""
         return self._files.taken_up() and (self._followed is self._table or self._follow())
 
     def _start(self, now: float) -> None:
-        log_file = self._config.work_dir.parent / "logs" / "gateway.log"
         self._started_at, self._ready = now, False
         try:
             self._table = replace(self._table, recorded=self.recorded())
             file = self._files.start(configuration(self._config, self._table))
             self._followed = self._table
-            self._config.admin_socket.unlink(missing_ok=True)
-            self._child = Child(command(self._program, file), log=log_file, on_exit=self.on_exit)
+            self._process.start(file)
+            self._started = True
         except OSError as error:
             self._failed("not_started", str(error))
 
     def _failed(self, cause: str, detail: str) -> None:
         now = self._clock.monotonic()
         self._due = now + self._back_off.failed(ran_seconds=now - self._started_at if self._ready else 0.0)
-        self._child, self._ready = None, False
+        self._started, self._ready = False, False
         metrics.NODE_RESTARTS.labels(child="gateway", cause=cause).inc()
         log.warning("gateway %s: %s", cause, detail, extra={"action": "gateway_replaced", "cause": cause})

@@ -15,8 +15,11 @@ from typing import IO
 
 from roost.adapters.gcs import open_store
 from roost.contracts.errors import SettingsInvalid
+from roost.ports.clock import SystemClock
 from roost.settings import Settings
 from serving.gateway.admin import GatewayAdmin
+from serving.gateway.binary import BESIDE
+from serving.gateway.live import BOOTSTRAP
 from serving.node import wiring
 from serving.node.ack import Identity
 from serving.node.app.catalogue import NodeFacts
@@ -25,6 +28,7 @@ from serving.node.control import Controls, ControlServer, listening, make_app
 from serving.node.engine import Engine
 from serving.node.files import write_atomically
 from serving.node.gateway_meter import GatewayMeter
+from serving.node.gateway_process import retire
 from serving.node.layout import Layout
 from serving.node.source import LateSource, Source
 from serving.node.sync_only import Patience, fill
@@ -69,6 +73,8 @@ def _serve(
     # An empty token, as an unset secret gives, protects nothing.
     token = settings.serving.control_token or None
     control = ControlServer(options.control, token)
+    if settings.serving.envoy == BESIDE:
+        retire(layout.gateway / BOOTSTRAP, layout.envoy_socket, SystemClock())
     rest, grpc, upstream = _free(
         (options.rest, "REST address"),
         (options.grpc, "gRPC address"),
@@ -141,5 +147,7 @@ def _free(*wanted: tuple[str, str]) -> list[str]:
                 raise SettingsInvalid(f"{what} {address} is taken by another one of this node: give each its own port")
             host, _, port = address.rpartition(":")
             bound = held.enter_context(listening(host, port, what))
+            # The system refuses the next one the same port under another name of the host only where one listens.
+            bound.listen()
             found.append(f"{host}:{bound.getsockname()[1]}")
     return found

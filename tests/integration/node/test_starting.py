@@ -15,7 +15,8 @@ import pytest
 from roost.contracts.ids import desired_object
 from roost.process import EXIT_PERMANENT, EXIT_RETRY
 from tests.integration.node.conftest import StoreProcess
-from tests.integration.node.world import TOKEN, RunningNode, Shelf, eventually
+from tests.integration.node.world import START_SECONDS, TOKEN, RunningNode, Shelf, eventually
+from tests.parts import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
@@ -122,6 +123,31 @@ def test_the_init_step_says_what_it_lacks(
             {},
             "the REST address 127.0.0.1:{taken} cannot be used: Address already in use",
         ),
+        (
+            ["--grpc", "127.0.0.1:{taken}"],
+            {},
+            "the gRPC address 127.0.0.1:{taken} cannot be used: Address already in use",
+        ),
+        (
+            ["--control", "127.0.0.1:{taken}"],
+            {},
+            "the control port 127.0.0.1:{taken} cannot be used: Address already in use; choose another, or port 0",
+        ),
+        (
+            ["--rest", "127.0.0.1:{free}", "--grpc", "127.0.0.1:{free}"],
+            {},
+            "gRPC address 127.0.0.1:{free} is taken by another one of this node: give each its own port",
+        ),
+        (
+            ["--control", "127.0.0.1:{free}", "--rest", "127.0.0.1:{free}"],
+            {},
+            "the REST address 127.0.0.1:{free} cannot be used: Address already in use; choose another, or port 0",
+        ),
+        (
+            ["--rest", "127.0.0.1:{free}", "--grpc", "localhost:{free}"],
+            {},
+            "the gRPC address localhost:{free} cannot be used: Address already in use; choose another, or port 0",
+        ),
         (["--control", "0.0.0.0:0"], {"ROOST_SERVING__CONTROL_TOKEN": ""}, "set ROOST_SERVING__CONTROL_TOKEN"),
         (["--control", "nonsense"], {}, "not of the form host:port"),
         (["--pool", "../x"], {}, "pool id '../x' is not valid"),
@@ -135,9 +161,9 @@ def test_what_cannot_be_used_is_named(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
+        ports = {"taken": taken.getsockname()[1], "free": free_port()}
         node = make_node(**settings)
-        process = node.spawn(*(argument.format(taken=port) for argument in arguments))
-        assert process.wait(60) == EXIT_PERMANENT
-        assert said.format(taken=port) in node.log
+        process = node.spawn(*(argument.format(**ports) for argument in arguments))
+        assert process.wait(START_SECONDS) == EXIT_PERMANENT
+        assert [said.format(**ports) in line for line in node.log.splitlines() if "cannot go on" in line] == [True]
         assert "Traceback" not in node.log

@@ -9,6 +9,8 @@ import grpc
 import numpy as np
 import pytest
 
+from roost.contracts.traffic import Answered
+from serving.node.answered import read_page
 from tests.integration.model_server.bases import specific
 from tests.integration.model_server.running import FAST, RunningServer, config, reload_request, starting
 
@@ -77,6 +79,24 @@ def test_requests_are_counted_by_model_and_status_and_timed_by_api_and_entrypoin
     after = page(server)
     risen = {name: after.value(name) - before.value(name) for name in (ok, missing, *timed.values(), ran)}
     assert risen == {ok: 2, missing: 2, timed["GRPC"]: 1, timed["REST"]: 1, ran: 2}
+
+
+def test_a_node_tells_predictions_from_what_else_is_counted(server: RunningServer) -> None:
+    """Users' requests for the status made a live model look faster than its candidate."""
+
+    def answered() -> Answered:
+        return read_page(server.http("GET", PATH).text, "scale", 1)
+
+    before = answered()
+    server.scale()
+    for path in ("/scale", "/scale", "/scale/metadata", "/scale/versions/3"):
+        assert server.get(path).status == 200
+    server.post("scale:predict", {"instances": [1.0]})
+    server.post("scale:predict", {"instances": ["one"]})
+    risen = answered().since(before)
+    assert risen is not None
+    assert {status: count for status, count in risen.ended.items() if count} == {"OK": 2, "INVALID_ARGUMENT": 1}
+    assert risen.timed == 2
 
 
 def test_the_page_is_written_as_the_official_exporter_writes_it(server: RunningServer) -> None:
