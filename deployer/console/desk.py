@@ -17,7 +17,7 @@ from deployer.console.problems import Refused
 from deployer.console.sources import ConsoleLedger, Sources
 from deployer.console.why.evidence import UnknownCustomer
 from roost.contracts.errors import Conflict, NotFound, Permanent
-from roost.contracts.events import Actor, Command, DeployCommand, Reason
+from roost.contracts.events import FLEET_WIDE, Actor, Command, DeployCommand, Reason
 from roost.contracts.ids import DEFAULT_MODEL, CustomerId, Digest, ModelId
 from roost.ports.ledger import CommandRow, RolloutQuery
 from roost.telemetry import metrics, tracing
@@ -152,7 +152,8 @@ def _target_exists(ledger: ConsoleLedger, request: CommandRequest) -> None:
         if request.customer not in (None, rollout.customer):
             raise Permanent(f"rollout {rollout.id} belongs to {rollout.customer}, not to {request.customer}")
     elif request.customer is not None and not _known(ledger, request.customer):
-        raise UnknownCustomer(f"nothing is known of customer {request.customer!r}: no signup, no rollout")
+        whole = " (to hold or let go the whole fleet, name no customer)" if request.command in FLEET_WIDE else ""
+        raise UnknownCustomer(f"nothing is known of customer {request.customer!r}: no signup, no rollout{whole}")
     if request.digest is not None and ledger.quarantined(request.digest) is None:
         raise NotFound(f"digest {request.digest} is not quarantined")
 

@@ -14,7 +14,6 @@ from deployer.console.why import evidence
 from deployer.console.why.answer import WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer
 from deployer.console.why.explain import explain
-from deployer.domain.approval import FLEET
 from roost.contracts.ids import DEFAULT_MODEL, check_id
 from roost.contracts.links import trace_page
 from roost.contracts.rollout import Phase, Rollout
@@ -82,7 +81,7 @@ class Reader:
             onboarding=shapes.onboarding(row) if row else None,
             live=shapes.summary(live) if live else None,
             newest=shapes.summary(newest[0]) if newest else None,
-            freezes=tuple(entry for entry in self.freezes() if entry.scope in {FLEET, customer}),
+            freezes=tuple(entry for entry in self.freezes() if entry.of_fleet or entry.customer == customer),
         )
 
     def why(self, customer: str, model: str) -> WhyAnswer:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from deployer.console import views
-from deployer.domain.approval import pause_scope
+from deployer.domain import scopes
 from roost.contracts.cloudevents import Event
 from roost.contracts.rollout import Rollout, Transition
 from roost.contracts.trace_context import trace_id
 from roost.ports.ledger import CommandRow, Freeze, Onboarding, OutboxRow, Quarantine
-
-_PAUSED: Final = pause_scope("")
 
 
 def summary(rollout: Rollout) -> views.RolloutSummary:
@@ -94,10 +91,17 @@ def quarantine(entry: Quarantine) -> views.QuarantineView:
 
 def freeze(entry: Freeze) -> views.FreezeView:
     """A freeze or a pause that stands: the ledger keeps both as freezes, told apart by their scope."""
-    paused = entry.scope.startswith(_PAUSED)
-    kind = views.Hold.PAUSE if paused else views.Hold.FREEZE
-    scope = entry.scope.removeprefix(_PAUSED)
-    return views.FreezeView(kind=kind, scope=scope, reason=entry.reason, actor=entry.actor, at=entry.at)
+    held = scopes.read(entry.scope)
+    return views.FreezeView(
+        kind=views.Hold.PAUSE if held.paused else views.Hold.FREEZE,
+        scope=held.scope.key,
+        customer=held.scope.customer,
+        rollout_id=held.scope.rollout_id,
+        words=held.scope.words,
+        reason=entry.reason,
+        actor=entry.actor,
+        at=entry.at,
+    )
 
 
 def command(row: CommandRow) -> views.CommandView:

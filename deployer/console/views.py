@@ -179,13 +179,23 @@ class Hold(StrEnum):
 
 
 class FreezeView(View):
-    """While it stands, nothing of its scope goes on. Scope: ``fleet``, a customer id, or a rollout id for a pause."""
+    """While it stands, nothing of its scope goes on: of a customer, for a pause also of one rollout, else of all."""
 
     kind: Hold
+    #: ``fleet``, a customer's id (``customer:fleet`` for one who is called so), or ``rollout:`` and a rollout's id.
     scope: str
+    customer: str | None
+    rollout_id: str | None
+    #: Its scope for people.
+    words: str
     reason: str
     actor: str
     at: AwareDatetime
+
+    @property
+    def of_fleet(self) -> bool:
+        """Whether it holds everything."""
+        return self.customer is None and self.rollout_id is None
 
 
 class OnboardingView(View):

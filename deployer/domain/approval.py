@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,10 +11,6 @@ from roost.contracts.verdict import Outcome, Verdict
 
 #: `approved_by` where no person was needed.
 BY_POLICY: Final = "policy"
-#: Scope of a freeze that holds everything.
-FLEET: Final = "fleet"
-#: A pause is kept as a freeze whose scope begins so: it holds steps before the canary, not promotions.
-_PAUSE: Final = "paused:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +42,3 @@ def after_canary(verdict: Verdict, *, approval: Approval, first_model: bool, fro
             approved_by=BY_POLICY,
         )
     return Decision(phase=Phase.PROMOTING, reason=verdict.sentence, approved_by=BY_POLICY)
-
-
-def pause_scope(scope: str) -> str:
-    """Scope of the freeze that stands for a pause of a customer, a rollout, or ``fleet``."""
-    return _PAUSE + scope
-
-
-def holding(scopes: Iterable[tuple[str, str]], customer: str) -> str | None:
-    """Reason of the freeze that holds that customer's promotions, if any. `scopes`: (scope, reason) pairs."""
-    return next((reason for scope, reason in scopes if scope in {FLEET, customer}), None)
-
-
-def pausing(scopes: Iterable[tuple[str, str]], customer: str, rollout_id: str) -> str | None:
-    """Reason of the pause that holds that rollout's next step, if any."""
-    wanted = {pause_scope(one) for one in (FLEET, customer, rollout_id)}
-    return next((reason for scope, reason in scopes if scope in wanted), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deployer.domain import approval, supersede
+from deployer.domain import scopes, supersede
 from deployer.rollout.outcome import Later, Moved, Outcome
 from deployer.rollout.parts import Parts
 from roost.contracts.rollout import Phase, Rollout
@@ -23,7 +23,7 @@ class ApprovalStep:
         older = supersede.by_live(rollout, live)
         if older is not None:
             return Moved.one(parts.move(rollout, Phase.SUPERSEDED, parts.cause(rollout, older)))
-        frozen = approval.holding([(one.scope, one.reason) for one in parts.ledger.freezes()], rollout.customer)
+        frozen = parts.held(scopes.freezing(rollout.customer))
         if rollout.approved_by is not None and frozen is None:
             previous = live.version if live else None
             cause = parts.cause(rollout, "The freeze is over; it had passed before.")

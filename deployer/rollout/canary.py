@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from deployer.checks import registry
 from deployer.checks.subject import Ask, CanarySubject, Copy
-from deployer.domain import approval, supersede
+from deployer.domain import approval, scopes, supersede
 from deployer.domain.transitions import Step
 from deployer.rollout.copying import Copier
 from deployer.rollout.outcome import Later, Moved, Outcome
@@ -114,12 +114,11 @@ class CanaryJudge:
         older = supersede.by_live(rollout, live)
         if older is not None:
             return parts.move(rollout, Phase.SUPERSEDED, parts.cause(rollout, older), verdict=verdict)
-        scopes = [(one.scope, one.reason) for one in parts.ledger.freezes()]
         decision = approval.after_canary(
             verdict,
             approval=parts.rules(rollout).approval,
             first_model=live is None,
-            frozen=approval.holding(scopes, rollout.customer),
+            frozen=parts.held(scopes.freezing(rollout.customer)),
         )
         facts: dict[str, object] = {"check_seconds": seconds, "verdict": verdict.outcome.value}
         cause = parts.cause(rollout, decision.reason, facts=facts)

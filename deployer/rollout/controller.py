@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
-from deployer.domain.approval import pausing
+from deployer.domain import scopes
 from deployer.rollout.approval import ApprovalStep
 from deployer.rollout.canary import CanaryGate
 from deployer.rollout.outcome import Later, Moved, Outcome
@@ -72,5 +72,4 @@ class Controller:
     def _paused(self, rollout: Rollout) -> str | None:
         if rollout.phase is Phase.AWAITING_APPROVAL:
             return None
-        scopes = [(one.scope, one.reason) for one in self._parts.ledger.freezes()]
-        return pausing(scopes, rollout.customer, rollout.id)
+        return self._parts.held(scopes.pausing(rollout.customer, rollout.id))

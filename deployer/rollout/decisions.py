@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from deployer.domain import approval, supersede
+from deployer.domain import scopes, supersede
 from deployer.domain.transitions import TABLE, Step
 from deployer.rollout.parts import Parts
 from roost.contracts.events import DeployCommand
@@ -49,8 +49,7 @@ class Decisions:
         """Let a waiting rollout go on, unless a freeze stands."""
         if rollout.phase is not Phase.AWAITING_APPROVAL:
             return unchanged(f"Rollout {rollout.id} is {rollout.phase}: there is nothing to approve.", rollout)
-        scopes = [(one.scope, one.reason) for one in self._parts.ledger.freezes()]
-        frozen = approval.holding(scopes, rollout.customer)
+        frozen = self._parts.held(scopes.freezing(rollout.customer))
         if frozen is not None:
             return unchanged(
                 f"A freeze stands ({frozen}): thaw it and approve again, or use promote, which overrides it.", rollout

@@ -5,7 +5,7 @@ A freeze holds promotions: canaries go on, and what passes waits. A pause holds 
 
 from __future__ import annotations
 
-from deployer.domain.approval import FLEET, pause_scope
+from deployer.domain import scopes
 from deployer.rollout.decisions import Decided, unchanged
 from deployer.rollout.parts import Parts
 from roost.contracts.events import Command, DeployCommand
@@ -22,20 +22,23 @@ class Holds:
         """Do what the command asks; each of them can be repeated."""
         if command.command is Command.RELEASE:
             return self._release(command)
-        scope = command.customer or FLEET
-        if command.command in {Command.FREEZE, Command.THAW}:
-            return self._hold(command, scope, scope, holds=command.command is Command.FREEZE)
-        scope = command.rollout_id or scope
-        return self._hold(command, pause_scope(scope), scope, holds=command.command is Command.PAUSE)
+        held = scopes.asked(command)
+        if command.rollout_id is not None and not held.paused:
+            # Passing over the rollout would freeze the fleet.
+            return unchanged(
+                "A freeze is of a customer, or of the whole fleet: name the customer, or pause the rollout."
+            )
+        return self._hold(command, held)
 
-    def _hold(self, command: DeployCommand, key: str, scope: str, *, holds: bool) -> Decided:
-        ledger = self._parts.ledger
-        what = "promotions" if command.command in {Command.FREEZE, Command.THAW} else "steps before the canary"
-        of = "the whole fleet" if scope == FLEET else scope
-        if holds:
-            ledger.freeze(Freeze(scope=key, reason=command.reason, actor=command.actor, at=self._parts.clock.now()))
+    def _hold(self, command: DeployCommand, held: scopes.HeldScope) -> Decided:
+        ledger, at = self._parts.ledger, self._parts.clock.now()
+        what = "steps before the canary" if held.paused else "promotions"
+        of = held.scope.words
+        if command.command in {Command.FREEZE, Command.PAUSE}:
+            ledger.freeze(Freeze(scope=held.stored, reason=command.reason, actor=command.actor, at=at))
             return Decided(sentence=f"Held: {what} of {of}.", customer=command.customer)
-        if not ledger.thaw(key):
+        let_go = [ledger.thaw(stored) for stored in held.stored_ways]
+        if not any(let_go):
             return unchanged(f"Nothing held {what} of {of}.")
         return Decided(sentence=f"No longer held: {what} of {of}.", customer=command.customer)
 

@@ -126,6 +126,10 @@ class Parts:
         self.ledger.add_events([self.operation("rollout.bug", reason, key=key, **known)])
         return reason
 
+    def held(self, scopes: tuple[str, ...]) -> str | None:
+        """Reason of a freeze or a pause that stands for one of these stored scopes, if any."""
+        return next((entry.reason for entry in self.ledger.freezes() if entry.scope in scopes), None)
+
     def operation(self, what: str, reason: str, *, key: str, **known: object) -> Event:
         """An event that belongs to no single rollout. The same `what` and `key` give the same event id."""
         payload = OperationReported.model_validate(

@@ -38,7 +38,7 @@ EXIT_REFUSED: Final = 4
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Customer = Annotated[str, typer.Argument(help="Customer id, such as ua.", show_default=False)]
 Target = Annotated[str | None, typer.Argument(help="Customer id.", show_default=False)]
-Scope = Annotated[str | None, typer.Argument(help="Customer id; the whole fleet without it.", show_default=False)]
+Scope = Annotated[str | None, typer.Argument(help="Customer id; without it, the whole fleet.", show_default=False)]
 Model = Annotated[str, typer.Option(help="Model id.")]
 Rollout = Annotated[str | None, typer.Option(help="This rollout, instead of the customer's newest.")]
 Reason = Annotated[str, typer.Option(help="Why. It is kept, with your name.", show_default=False)]
@@ -147,6 +147,22 @@ def _on_scope(command: Command, text: str) -> Callable[..., None]:
     return act
 
 
+def _on_steps(command: Command, text: str) -> Callable[..., None]:
+    def act(
+        reason: Reason,
+        customer: Scope = None,
+        rollout: Annotated[str | None, typer.Option(help="Only this rollout.")] = None,
+        actor: Actor = None,
+        wait: Wait = 15,
+        as_json: AsJson = False,
+    ) -> None:
+        target: dict[str, object] = {"customer": customer, "rollout_id": rollout}
+        _send(command, target, _Asking(reason=reason, actor=actor, wait=wait, as_json=as_json))
+
+    act.__doc__ = text
+    return act
+
+
 def release(  # noqa: PLR0913, PLR0917 (each is one option)
     reason: Reason,
     customer: Target = None,
@@ -239,6 +255,6 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "release": release,
     "freeze": _on_scope(Command.FREEZE, "Promote nothing until the thaw; what is live stays live."),
     "thaw": _on_scope(Command.THAW, "End a freeze."),
-    "pause": _on_scope(Command.PAUSE, "Take no rollout to the canary until the resume."),
-    "resume": _on_scope(Command.RESUME, "End a pause."),
+    "pause": _on_steps(Command.PAUSE, "Take no rollout to the canary until the resume."),
+    "resume": _on_steps(Command.RESUME, "End a pause."),
 }

@@ -84,6 +84,10 @@ class Command(StrEnum):
     RETRY = "retry"
 
 
+#: Where these name nobody, they are about the whole fleet.
+FLEET_WIDE: Final = frozenset({Command.FREEZE, Command.THAW, Command.PAUSE, Command.RESUME})
+
+
 class DeployCommand(Payload):
     """A person's decision. Names a rollout, or a customer (and model), or a digest for ``release``."""
 
@@ -97,8 +101,7 @@ class DeployCommand(Payload):
 
     @model_validator(mode="after")
     def _names_a_target(self) -> DeployCommand:
-        needs_target = self.command not in {Command.FREEZE, Command.THAW, Command.PAUSE, Command.RESUME}
-        if needs_target and not (self.rollout_id or self.customer or self.digest):
+        if self.command not in FLEET_WIDE and not (self.rollout_id or self.customer or self.digest):
             raise ValueError(f"{self.command} needs a rollout_id, a customer or a digest")
         if self.command is Command.RELEASE and not self.digest:
             raise ValueError("release needs the digest that is quarantined")

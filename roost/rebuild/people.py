@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from deployer.domain.approval import FLEET, pause_scope
+from deployer.domain.scopes import asked as scope_asked
 from roost.contracts.events import Command, DeployCommand, OperationReported, RolloutChanged
 from roost.contracts.rollout import Phase
 from roost.ports.ledger import CommandRow, Freeze, Quarantine
@@ -78,12 +78,13 @@ def _asked(told: OperationReported, heard: Heard | None) -> DeployCommand | None
 def _apply(found: Standing, command: DeployCommand, at: datetime, lines: list[Heard]) -> None:
     match command.command:
         case Command.FREEZE | Command.PAUSE:
-            scope = _scope(command)
+            scope = scope_asked(command).stored
             found.freezes[scope] = Freeze(scope=scope, reason=command.reason, actor=command.actor, at=at)
             found.thawed.discard(scope)
         case Command.THAW | Command.RESUME:
-            found.freezes.pop(_scope(command), None)
-            found.thawed.add(_scope(command))
+            for scope in scope_asked(command).stored_ways:
+                found.freezes.pop(scope, None)
+                found.thawed.add(scope)
         case Command.RELEASE:
             found.quarantines.pop(command.digest or "", None)
             found.released.add(command.digest or "")
@@ -91,12 +92,6 @@ def _apply(found: Standing, command: DeployCommand, at: datetime, lines: list[He
             _quarantine(found, command, at, lines)
         case _:
             return
-
-
-def _scope(command: DeployCommand) -> str:
-    if command.command in {Command.FREEZE, Command.THAW}:
-        return command.customer or FLEET
-    return pause_scope(command.rollout_id or command.customer or FLEET)
 
 
 def _quarantine(found: Standing, command: DeployCommand, at: datetime, lines: list[Heard]) -> None:

@@ -6,7 +6,7 @@ import argparse
 import threading
 
 from deployer.console.main import serve
-from deployer.domain.approval import FLEET
+from deployer.domain.scopes import asked
 from roost import process
 from roost.contracts import events
 from roost.contracts.cloudevents import Event
@@ -40,7 +40,7 @@ class SmallDeployer:
             rollout_id = found[0].id if found else None
         outcome = f"{command.command.value} done"
         if command.command is Command.THAW:
-            ledger.thaw(command.customer or FLEET)
+            ledger.thaw(asked(command).stored)
         elif rollout_id:
             outcome = self._act(command.command, command.actor, command.reason, ledger.rollout(rollout_id))
         told = OperationReported(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from deployer.domain.scopes import HeldScope, Scope, read
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.ledger import InMemoryLedger
 from roost.contracts.cloudevents import Event
@@ -650,6 +651,20 @@ class TestCommands:
         assert ledger.thaw("fleet")
         assert not ledger.thaw("fleet")
         assert not ledger.freezes()
+
+    def test_the_fleet_and_a_customer_called_so_are_two_scopes(self, ledger: Ledger) -> None:
+        """Freezing that customer froze everybody, and thawing everybody let that customer go."""
+        scopes = [
+            HeldScope(scope=one, paused=held) for one in (Scope(), Scope(customer="fleet")) for held in (False, True)
+        ]
+        for scope in scopes:
+            ledger.freeze(Freeze(scope=scope.stored, reason=scope.scope.words, actor="ann", at=T0))
+        assert [read(entry.scope).scope.words for entry in ledger.freezes()] == [
+            entry.reason for entry in ledger.freezes()
+        ]
+        assert len(ledger.freezes()) == len(scopes)
+        assert ledger.thaw(scopes[0].stored)
+        assert {read(entry.scope) for entry in ledger.freezes()} == set(scopes[1:])
 
 
 class TestOutbox:

@@ -11,7 +11,6 @@ from deployer.console.app import Console
 from deployer.console.pages import asking
 from deployer.console.pages.parts import moment, tag
 from deployer.console.views import FreezeView, Hold
-from deployer.domain.approval import FLEET
 from roost.contracts.events import Command
 
 
@@ -19,7 +18,7 @@ def holds(console: Console, caller: Caller, freezes: Sequence[FreezeView]) -> No
     """One note for each freeze and each pause that stands."""
     for entry in freezes:
         with tag("div", classes="r-note r-wait r-hold", role="status"):
-            what = "Nothing" if entry.scope == FLEET else f"Nothing of {entry.scope}"
+            what = "Nothing" if entry.of_fleet else f"Nothing of {entry.words}"
             held = "is promoted: frozen" if entry.kind is Hold.FREEZE else "goes to the canary: paused"
             with tag("span"):
                 tag("span", f"{what} {held} by {entry.actor}, “{entry.reason}”, ")
@@ -27,18 +26,12 @@ def holds(console: Console, caller: Caller, freezes: Sequence[FreezeView]) -> No
                 tag("span", ".")
             ui.space()
             command = Command.THAW if entry.kind is Hold.FREEZE else Command.RESUME
-            asking.buttons(console, caller, [command], _target(entry.scope))
+            target = asking.Target(label=entry.words, rollout_id=entry.rollout_id, customer=entry.customer)
+            asking.buttons(console, caller, [command], target)
 
 
 def offers(freezes: Sequence[FreezeView]) -> list[Command]:
     """What can be held for the whole fleet, and is not yet."""
-    standing = {entry.kind for entry in freezes if entry.scope == FLEET}
+    standing = {entry.kind for entry in freezes if entry.of_fleet}
     asked = {Hold.FREEZE: Command.FREEZE, Hold.PAUSE: Command.PAUSE}
     return [command for kind, command in asked.items() if kind not in standing]
-
-
-def _target(scope: str) -> asking.Target:
-    if scope == FLEET:
-        return asking.Target(label="the whole fleet")
-    # A pause may be of one rollout; its scope is let go by the same name.
-    return asking.Target(label=scope, customer=scope)

@@ -8,10 +8,10 @@ from typing import Final
 from deployer.console.why.answer import Advice, StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.way import BEFORE_CANARY
-from deployer.domain.approval import FLEET, pause_scope
+from deployer.domain.scopes import read
 from roost.contracts.ids import DEFAULT_MODEL
 from roost.contracts.rollout import Phase
-from roost.ports.ledger import Onboarding, OnboardingStage
+from roost.ports.ledger import Freeze, Onboarding, OnboardingStage
 
 _RUNBOOKS: Final = "docs/runbooks"
 _STUCK: Final = f"{_RUNBOOKS}/stuck-rollout.md"
@@ -58,10 +58,8 @@ def _before_rollout(evidence: Evidence, steps: Sequence[WhyStep]) -> Advice:
 
 def _awaiting(evidence: Evidence) -> Advice:
     if evidence.freezes:
-        scope = evidence.freezes[0].scope
-        target = "" if scope == FLEET else f" {scope}"
         sentence = "It waits for the thaw. Thaw if the reason for the freeze is gone."
-        return Advice(sentence=sentence, command=f'roost thaw{target} --reason "…"', runbook=_STUCK)
+        return Advice(sentence=sentence, command=_let_go("thaw", evidence.freezes[0]), runbook=_STUCK)
     sentence = "Read the canary's checks, then approve or reject it."
     return Advice(sentence=sentence, command=_command("approve", evidence), runbook=_STUCK)
 
@@ -99,14 +97,18 @@ def _nothing(evidence: Evidence) -> Advice:
 def _under_way(evidence: Evidence) -> Advice:
     rollout = evidence.rollout
     if evidence.pauses and rollout is not None and rollout.phase in BEFORE_CANARY:
-        scope = evidence.pauses[0].scope.removeprefix(pause_scope(""))
-        target = "" if scope == FLEET else f" {evidence.customer}"
         sentence = "It waits for the end of the pause. Resume if its reason is gone."
-        return Advice(sentence=sentence, command=f'roost resume{target} --reason "…"', runbook=_STUCK)
+        return Advice(sentence=sentence, command=_let_go("resume", evidence.pauses[0]), runbook=_STUCK)
     if rollout is not None and rollout.deadline is not None and rollout.deadline < evidence.now:
         sentence = "Its phase's deadline has passed and nothing moved: see whether the deployer is up."
         return Advice(sentence=sentence, command="roost status", runbook=_STUCK)
     return Advice(sentence="Nothing: it goes on by itself. Look again in a moment.")
+
+
+def _let_go(verb: str, hold: Freeze) -> str:
+    scope = read(hold.scope).scope
+    target = f" --rollout {scope.rollout_id}" if scope.rollout_id else f" {scope.customer}" if scope.customer else ""
+    return f'roost {verb}{target} --reason "…"'
 
 
 def _command(verb: str, evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from deployer.console.fleet import FleetReader, PoolReport
 from deployer.console.one_moment import rollout_and_history
 from deployer.console.sources import TRAINING_DAG, Sources
-from deployer.domain.approval import FLEET, pause_scope
+from deployer.domain import scopes
 from roost.contracts.errors import NotFound, WorkflowUnavailable
 from roost.contracts.ids import run_of
 from roost.contracts.rollout import Rollout, Transition
@@ -86,7 +86,8 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
     run, run_error = _run(
         sources, run_of(rollout.run_id) if rollout else onboarding.airflow_run_id if onboarding else None
     )
-    holds, scopes = ledger.freezes(), {FLEET, customer} | ({rollout.id} if rollout else set())
+    holds, freezing = ledger.freezes(), scopes.freezing(customer)
+    pausing = scopes.pausing(customer, rollout.id if rollout else None)
     pool = rollout.pool if rollout else sources.pools[0]
     return Evidence(
         customer=customer,
@@ -98,8 +99,8 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
         rollout=rollout,
         history=history,
         live=ledger.live(customer, model),
-        freezes=[entry for entry in holds if entry.scope in scopes],
-        pauses=[entry for entry in holds if entry.scope in {pause_scope(scope) for scope in scopes}],
+        freezes=[entry for entry in holds if entry.scope in freezing],
+        pauses=[entry for entry in holds if entry.scope in pausing],
         quarantine=ledger.quarantined(rollout.digest) if rollout else None,
         pool=fleet.pool(pool),
     )

@@ -7,6 +7,7 @@ from deployer.console.why.answer import StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.way import Way
 from deployer.domain.approval import BY_POLICY
+from deployer.domain.scopes import read
 from roost.contracts.rollout import Phase
 from roost.contracts.verdict import Outcome
 from roost.ports.ledger import OnboardingStage
@@ -130,7 +131,7 @@ def approval(way: Way) -> WhyStep:
         return _step("approval", "Approval", state, said, at=way.at(Phase.PROMOTING), seconds=seconds)
     said, frozen = rollout.reason, way.evidence.freezes
     if state is StepState.WAITING and frozen:
-        said = f"Frozen by {frozen[0].actor} ({frozen[0].scope}): {frozen[0].reason}"
+        said = f"Frozen by {frozen[0].actor} ({read(frozen[0].scope).scope.words}): {frozen[0].reason}"
     facts: dict[str, object] = {"deadline": rollout.deadline.isoformat()} if rollout.deadline else {}
     return _step("approval", "Approval", state, said, at=way.at(Phase.AWAITING_APPROVAL), facts=facts)
 

@@ -103,7 +103,7 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freeze:
-    """While it stands, nothing of its scope is promoted. Scope: ``fleet`` or a customer id."""
+    """While it stands, nothing of its scope is promoted. Scope: as `deployer/domain/scopes.py` writes it."""
 
     scope: str
     reason: str

@@ -12,7 +12,6 @@ from deployer.console.reader import Reader
 from deployer.console.why.answer import StepState, WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer, collect
 from deployer.console.why.explain import explain
-from deployer.domain.approval import pause_scope
 from roost.adapters.in_memory.clock import ManualClock
 from roost.contracts.events import CustomerSignedUp
 from roost.contracts.rollout import Phase
@@ -108,12 +107,12 @@ def test_a_rollout_that_waits_for_a_person_names_the_command(world: World):
 def test_a_freeze_is_named_with_its_reason_and_the_advice_is_to_thaw(world: World):
     world.ledger.freeze(Freeze(scope="fleet", reason="change night", actor="ann", at=world.clock.now()))
     answer = why(world, "9e")
-    assert sentence(answer, "approval") == "Frozen by ann (fleet): change night"
+    assert sentence(answer, "approval") == "Frozen by ann (the whole fleet): change night"
     assert answer.next.command == 'roost thaw --reason "…"'
 
 
 def test_a_pause_holds_what_is_before_the_canary_and_is_named(world: World):
-    world.ledger.freeze(Freeze(scope=pause_scope("fl"), reason="bad data", actor="ann", at=world.clock.now()))
+    world.ledger.freeze(Freeze(scope="paused:fl", reason="bad data", actor="ann", at=world.clock.now()))
     answer = why(world, "fl")
     assert state(answer, "artifact") is StepState.WAITING
     assert sentence(answer, "artifact") == "Paused by ann: bad data"

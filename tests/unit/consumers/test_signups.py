@@ -30,6 +30,14 @@ def test_equal_ids_of_two_producers_are_two_events(world: World) -> None:
     assert [row.customer for row in world.ledger.customers()] == ["acme", "other"]
 
 
+def test_no_word_of_ours_is_refused_as_a_customers_id(world: World) -> None:
+    words = ["canary", "customer", "default", "everybody", "fleet", "paused", "rollout", "stable"]
+    for word in words:
+        world.publisher.publish(an_event(CustomerSignedUp(customer=word), word))
+    world.loop().step(STOP)
+    assert ([row.customer for row in world.ledger.customers()], world.dead()) == (words, [])
+
+
 def test_who_leaves_before_the_run_started_is_retired(world: World) -> None:
     world.publisher.publish(an_event(CustomerSignedUp(customer="acme"), "1"))
     world.publisher.publish(an_event(CustomerOffboarded(customer="acme", reason="moved"), "2"))

@@ -106,15 +106,6 @@ def test_a_passed_canary_goes_on_as_policy_and_freeze_allow(
     assert (decision.phase, decision.approved_by) == (phase, by)
 
 
-def test_a_freeze_holds_its_scope_and_a_pause_is_no_freeze() -> None:
-    scopes = [("dl", "theirs"), (approval.pause_scope("fleet"), "slow down")]
-    assert approval.holding(scopes, "dl") == "theirs"
-    assert approval.holding(scopes, "ua") is None
-    assert approval.holding([("fleet", "night")], "ua") == "night"
-    assert approval.pausing(scopes, "ua", "r") == "slow down"
-    assert approval.pausing([("dl", "theirs")], "dl", "r") is None
-
-
 def row(identity: str, phase: Phase, hours: int) -> Rollout:
     changed = {"id": identity, "phase": phase, "trained_at": NOW + timedelta(hours=hours)}
     return rollout(Phase.RECEIVED).model_copy(update=changed)

@@ -197,13 +197,15 @@ def test_what_people_hold_stands_and_what_they_let_go_does_not(world: World, los
     two_versions(world)
     ask(Command.FREEZE)
     ask(Command.PAUSE, customer="dl")
+    ask(Command.FREEZE, customer="fleet")
     ask(Command.THAW)
     ask(Command.ROLLBACK, customer="ua")
     digest = world.rollout("ua-r2").digest
     assert world.ledger.quarantined(digest)
     lost.relay()
     held = lost.plan().contents
-    assert ([one.scope for one in held.freezes], [one.digest for one in held.quarantines]) == (["paused:dl"], [digest])
+    assert [one.scope for one in held.freezes] == ["paused:dl", "customer:fleet"]
+    assert [one.digest for one in held.quarantines] == [digest]
     assert held.thawed == {"fleet"}
     ask(Command.RELEASE, digest=digest)
     lost.relay()
