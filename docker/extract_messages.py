@@ -9,8 +9,8 @@ stage that has `tensorflow` and `tensorflow-serving-api` installed (more than 1.
 
 from __future__ import annotations
 
+import argparse
 import shutil
-import sys
 from pathlib import Path
 
 #: Packages whose generated modules are needed. Nothing else of them is copied.
@@ -38,4 +38,11 @@ def extract(site_packages: Path, target: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(f"{extract(Path(sys.argv[1]), Path(sys.argv[2]))} message modules in {sys.argv[2]}")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("site_packages", metavar="SITE_PACKAGES", type=Path, help="where TensorFlow is installed")
+    parser.add_argument("target", metavar="TARGET", type=Path, help="folder of the modules; put it on PYTHONPATH")
+    asked = parser.parse_args()
+    try:
+        print(f"{extract(asked.site_packages, asked.target)} message modules in {asked.target}")
+    except OSError as error:
+        raise SystemExit(str(error)) from error

@@ -102,6 +102,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("image", nargs="*", help="which; all by default")
     wanted = parser.parse_args(arguments).image
+    known = [image.name for image in IMAGES]
+    if unknown := [name for name in wanted if name not in known]:
+        parser.error(f"no image is called {unknown[0]!r}; there are {', '.join(known)}")
     failed = [image.name for image in IMAGES if (not wanted or image.name in wanted) and not prove(image)]
     print(f"failed: {', '.join(failed)}" if failed else "all proved")
     return 1 if failed else 0

@@ -1,11 +1,9 @@
-# A serving node: `roost node …` with the official model server, on its official image. The gateway is Envoy's official image beside it.
+# A serving node: `roost node …` with the official model server, on its official image. Its gateway is Envoy's official image, in a
+# container beside it that sees the same directory (manifests/base/pool-default.yaml, docker/compose.yaml).
 #   docker build -f docker/serving.Dockerfile -t roost-serving:0.1.0 .
 #   docker build -f docker/serving.Dockerfile -t roost-serving:0.1.0-gpu --build-arg MODEL_SERVER=tensorflow/serving:2.21.0-gpu .
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 ARG MODEL_SERVER=tensorflow/serving:2.21.0
-ARG ENVOY=envoyproxy/envoy:v1.40.0
-
-FROM ${ENVOY} AS envoy
 
 FROM ${PYTHON_IMAGE} AS tools
 RUN pip install --no-cache-dir --disable-pip-version-check uv==0.13.9
@@ -41,7 +39,6 @@ LABEL org.opencontainers.image.title="roost-serving" \
 USER 0:0
 RUN groupadd --gid 10001 roost && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin roost \
     && install -d -o 10001 -g 10001 /var/lib/roost
-COPY --from=envoy /usr/local/bin/envoy /usr/local/bin/envoy
 COPY --from=build /opt/python /opt/python
 COPY --from=build /opt/roost /opt/roost
 COPY --from=messages /opt/messages /opt/messages
@@ -50,7 +47,7 @@ ENV PATH=/opt/roost/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     ROOST_STATE_DIR=/var/lib/roost \
     ROOST_SERVING__MODEL_SERVER=/usr/bin/tensorflow_model_server \
-    ROOST_SERVING__ENVOY=/usr/local/bin/envoy
+    ROOST_SERVING__ENVOY=beside
 USER 10001:10001
 WORKDIR /var/lib/roost
 EXPOSE 8500 8501 8502

@@ -32,7 +32,10 @@ class ServingSettings(Section):
     predict_key_file: Path | None = None
     predict_tls_name: str | None = None
     model_server: str = Field(default="auto", description="path of tensorflow_model_server; auto looks on PATH")
-    envoy: str = Field(default="auto", description="path of envoy; auto looks on PATH, then in the wheel")
+    envoy: str = Field(
+        default="auto",
+        description="path of envoy; auto looks on PATH, then in the wheel; beside: a container of its own runs it",
+    )
     poll_seconds: float = Field(default=20, gt=0, description="how often a node looks at the desired object unasked")
     reload_deadline_seconds: float = Field(default=60, gt=0)
     cache_mb: float = Field(default=10_240, gt=0)

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from roost.contracts.errors import NodeUnavailable
+from serving.gateway.configuration import DIGEST
 from serving.gateway.routes import GRPC_CLUSTER, REST_CLUSTER
 
 #: What a listener counts as under way, in Envoy's own names.
@@ -67,6 +68,31 @@ class GatewayAdmin:
             NodeUnavailable: if the gateway did not take it.
         """
         self._checked("POST", "/drain_listeners")
+
+    def quit(self) -> None:
+        """Have it end at once, whatever is under way.
+
+        Raises:
+            NodeUnavailable: there is none, or it did not take it.
+        """
+        self._checked("POST", "/quitquitquit")
+
+    def there(self) -> bool:
+        """Whether a gateway listens, ready or not."""
+        try:
+            self._knock()
+        except NodeUnavailable:
+            return False
+        return True
+
+    def configuration(self) -> str:
+        """Which bootstrap it was started with: the digest that the file says of itself.
+
+        Raises:
+            NodeUnavailable: if the gateway did not answer.
+        """
+        node = self._checked("GET", "/server_info").json()["node"]
+        return str(node.get("metadata", {}).get(DIGEST, ""))
 
     def in_flight(self) -> int:
         """Requests under way. Envoy does not wait for them when it is told to end, so whoever ends it does.

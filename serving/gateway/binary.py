@@ -8,6 +8,8 @@ from pathlib import Path
 
 from roost.contracts.errors import SettingsInvalid
 
+#: Instead of a program: Envoy runs in a container of its own, beside the node's.
+BESIDE = "beside"
 #: Seconds that `drain` gives to requests that are under way.
 DRAIN_SECONDS = 10
 _VALIDATE_SECONDS = 30

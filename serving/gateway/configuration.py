@@ -20,6 +20,8 @@ _ROUTES_TYPE: Final = "type.googleapis.com/envoy.config.route.v3.RouteConfigurat
 _CLUSTER_TYPE: Final = "type.googleapis.com/envoy.config.cluster.v3.Cluster"
 #: The file of clusters; a file of routes is called after them.
 CLUSTERS: Final = "clusters"
+#: In the metadata of Envoy's node: by which bootstrap it runs.
+DIGEST: Final = "configuration"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +57,14 @@ class Configuration:
         return self._bootstrap(self.listeners, [*self.clusters, *self.changing], {})
 
     def apart(self, directory: Path) -> Message:
-        """Envoy's bootstrap message that takes routes and changing clusters from files in `directory`."""
+        """Envoy's bootstrap message that takes routes and changing clusters from files in `directory`.
+
+        It says its own digest, so that a running Envoy can be asked whether it is this one that it was started with.
+        """
         listeners = [self._without_routes(each, directory) for each in self.listeners]
         dynamic: Message = {"dynamic_resources": {"cds_config": _source(directory, CLUSTERS)}}
-        return self._bootstrap(listeners, self.clusters, dynamic)
+        found = self._bootstrap(listeners, self.clusters, dynamic)
+        return {**found, "node": {**cast("Message", found["node"]), "metadata": {DIGEST: _digest(as_text(found))}}}
 
     def parts(self) -> dict[str, Part]:
         """The files of that directory by their names, without suffix."""
@@ -92,6 +98,11 @@ def as_text(document: Message) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+def digest_of(bootstrap: Message) -> str:
+    """The digest that a bootstrap with its parts apart says of itself."""
+    return str(cast("Message", cast("Message", bootstrap["node"])["metadata"])[DIGEST])
+
+
 def clusters_of(configurations: Iterable[Configuration]) -> Part:
     """The file with the changing clusters of all of them: none is missing while one replaces another."""
     every: dict[str, Message] = {}
@@ -119,5 +130,9 @@ def _part(name: str, url: str, resources: Sequence[Message]) -> Part:
     named = [typed(url, each) for each in resources]
     # Compact: with ten thousand names, the indentation would be most of what Envoy reads.
     content = json.dumps(named, ensure_ascii=False, separators=(",", ":"))
-    version = hashlib.sha256(content.encode()).hexdigest()[:16]
+    version = _digest(content)
     return Part(name=name, version=version, text=f'{{"version_info":"{version}","resources":{content}}}')
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

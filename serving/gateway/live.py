@@ -9,8 +9,10 @@ from typing import Final
 from roost.contracts.errors import NodeUnavailable
 from roost.ports.clock import Clock
 from serving.gateway.admin import GatewayAdmin
-from serving.gateway.configuration import CLUSTERS, Configuration, Part, as_text, clusters_of
+from serving.gateway.configuration import CLUSTERS, Configuration, Part, as_text, clusters_of, digest_of
 
+#: What Envoy is started with, in the gateway's directory.
+BOOTSTRAP: Final = "envoy.json"
 #: Between two looks at whether Envoy has taken a file up. Seconds.
 _LOOK: Final = 0.002
 #: Where Envoy says how many clusters are not ready, and which version of a file it goes by.
@@ -23,12 +25,14 @@ class LiveFiles:
 
     def __init__(self, directory: Path, admin: GatewayAdmin, clock: Clock, *, deadline: float = 2.0) -> None:
         """`directory` is the gateway's alone. `deadline` in seconds: for Envoy to take up one change."""
-        self._bootstrap = directory / "envoy.json"
+        self._bootstrap = directory / BOOTSTRAP
         self._parts = directory / "live"
         self._admin = admin
         self._clock = clock
         self._deadline = deadline
         self._written: Configuration | None = None
+        #: Digest of the bootstrap that was last written.
+        self._started_with = ""
         #: Of the files that Envoy goes by, as far as that is known.
         self._versions: dict[str, str] = {}
 
@@ -45,17 +49,27 @@ class LiveFiles:
         self._versions = {part.name: part.version for part in parts.values()}
         for file, content in configuration.beside.items():
             file.write_text(content)
-        self._bootstrap.write_text(as_text(configuration.apart(self._parts)))
+        bootstrap = configuration.apart(self._parts)
+        self._started_with = digest_of(bootstrap)
+        # Last, and whole: a gateway beside the node starts as soon as it is there.
+        fresh = self._bootstrap.with_suffix(".new")
+        fresh.write_text(as_text(bootstrap))
+        fresh.replace(self._bootstrap)
         self._written = configuration
         return self._bootstrap
 
     def taken_up(self) -> bool:
-        """Whether Envoy goes by the files as they were last written.
+        """Whether Envoy goes by the files as they were last written, the one that it was started with among them.
 
         One that refuses a file starts all the same, says that it is ready, and answers 404 to everybody.
         """
         wanted = {_statistic(name): version for name, version in self._versions.items()}
-        return wanted.items() <= self._known().items()
+        if not wanted.items() <= self._known().items():
+            return False
+        try:
+            return self._admin.configuration() == self._started_with
+        except NodeUnavailable:
+            return False
 
     def change(self, configuration: Configuration) -> float:
         """Have a running gateway follow it, and return once it does: seconds that it took.

@@ -14,11 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
-from roost.contracts.errors import NodeUnavailable
+from roost.contracts.errors import NodeUnavailable, SettingsInvalid
 from roost.ports.clock import Clock
 from serving.gateway.admin import GatewayAdmin
-from serving.gateway.binary import command
+from serving.gateway.binary import BESIDE, command
+from serving.gateway.live import BOOTSTRAP
 from serving.node.child import Child
+from serving.node.layout import Layout
 
 #: What an Envoy of the node's life before gets to end. Seconds.
 _RETIRE: Final = 10.0
@@ -149,8 +151,17 @@ class EnvoyBeside:
             self._on_exit()
 
 
-def retire(configuration: Path, admin_socket: Path, clock: Clock) -> None:
-    """End what runs beside the node since an earlier life of it: it holds the doors, and knows a server that is gone."""
-    before = EnvoyBeside(configuration, admin_socket, clock, lambda: None)
+def retire(layout: Layout, clock: Clock) -> None:
+    """End what runs beside the node since an earlier life of it: it holds the doors, and knows a server that is gone.
+
+    Raises:
+        SettingsInvalid: the two cannot share sockets.
+    """
+    if layout.sockets != layout.root:
+        raise SettingsInvalid(
+            f"ROOST_SERVING__ENVOY is {BESIDE}, and the path {layout.root} is too long for sockets that another "
+            "container can see: use a shorter ROOST_STATE_DIR or --name"
+        )
+    before = EnvoyBeside(layout.gateway / BOOTSTRAP, layout.envoy_socket, clock, lambda: None)
     before.stop(_RETIRE)
     clock.wait(_CLOSED)

@@ -19,7 +19,6 @@ from roost.ports.clock import SystemClock
 from roost.settings import Settings
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.binary import BESIDE
-from serving.gateway.live import BOOTSTRAP
 from serving.node import wiring
 from serving.node.ack import Identity
 from serving.node.app.catalogue import NodeFacts
@@ -74,7 +73,7 @@ def _serve(
     token = settings.serving.control_token or None
     control = ControlServer(options.control, token)
     if settings.serving.envoy == BESIDE:
-        retire(layout.gateway / BOOTSTRAP, layout.envoy_socket, SystemClock())
+        retire(layout, SystemClock())
     rest, grpc, upstream = _free(
         (options.rest, "REST address"),
         (options.grpc, "gRPC address"),

@@ -199,3 +199,45 @@ def test_an_end_waits_for_its_hook_and_its_signal_and_a_memory_limit_kills(
     until("the greedy one has ended", lambda: _status(cluster, "greedy")["phase"] == "Failed", 60)
     ended = _status(cluster, "greedy")["containerStatuses"][0]["state"]["terminated"]
     assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
+def test_a_sidecar_starts_first_is_started_again_and_ends_last(cluster: Cluster, node: Node, namespace: str) -> None:
+    says = """
+        import os, pathlib, signal, sys, time
+        def say(word):
+            with open("/shared/said", "a") as file:
+                print(sys.argv[1], word, file=file)
+        def end(*_):
+            say("ends")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, end)
+        say("starts")
+        while not (sys.argv[1] == "beside" and pathlib.Path("/shared/crash").exists()):
+            time.sleep(0.05)
+        os.unlink("/shared/crash")
+        os._exit(3)
+    """
+    shared = [{"name": "shared", "mountPath": "/shared"}]
+    own = json.loads(_pod("sides", says))["spec"]["containers"][0] | {"volumeMounts": shared}
+    beside = own | {"name": "beside", "restartPolicy": "Always", "command": [*own["command"], "beside"]}
+    volumes = [{"name": "shared", "emptyDir": {}}]
+    pod = json.loads(_pod("sides", says, volumeMounts=shared, spec={"initContainers": [beside], "volumes": volumes}))
+    pod["spec"]["containers"][0]["command"].append("main")
+    cluster.kubectl("-n", "agent", "apply", "-f", "-", stdin=json.dumps(pod))
+
+    def statuses() -> tuple[dict[str, Any], str]:
+        found = _status(cluster, "sides")
+        ready = next(one["status"] for one in found["conditions"] if one["type"] == "Ready")
+        return found["initContainerStatuses"][0], ready
+
+    until("it is ready", lambda: "conditions" in _status(cluster, "sides") and statuses()[1] == "True", 60)
+    place = next(node.directory.glob("agent_sides_*/volumes/shared"))
+    until("both run", lambda: "main starts" in (place / "said").read_text(), 60)
+    assert (place / "said").read_text().splitlines() == ["beside starts", "main starts"]
+    (place / "crash").touch()
+    until("it runs again", lambda: statuses()[0]["restartCount"] == 1 and statuses()[1] == "True", 60)
+    until("it says so", lambda: (place / "said").read_text().splitlines()[2:] == ["beside starts"], 60)
+    # Open: the volume goes with the pod.
+    with (place / "said").open() as said:
+        cluster.kubectl("-n", "agent", "delete", "pod", "sides")
+        assert said.read().splitlines()[3:] == ["main ends", "beside ends"]

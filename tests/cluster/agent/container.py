@@ -45,6 +45,8 @@ class Container:
         self.name = str(spec["name"])
         self.restarts = 0
         self.started = self.ready = False
+        #: Set once it has started for the first time: what comes after a sidecar may start then.
+        self.came_up = asyncio.Event()
         self.state: Object = {"waiting": {"reason": "PodInitializing"}}
         self.last_state: Object = {}
         self._directory = directory
@@ -53,6 +55,11 @@ class Container:
         self._env: dict[str, str] = {}
         self._user = (0, 0)
         self._began = datetime.now(UTC)
+
+    @property
+    def stays(self) -> bool:
+        """Whether it is a sidecar: an init container that runs as long as the pod."""
+        return self.spec.get("restartPolicy") == "Always"
 
     @property
     def running(self) -> bool:

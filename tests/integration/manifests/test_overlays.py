@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from deployer.restart.main import POD_SECONDS
-from roost.settings import Settings
+from roost.settings import GatewaySettings, Settings
+from serving.gateway.binary import BESIDE, command
 from tests.unit.docker.test_dockerfiles import PINNED
 from tests.unit.manifests.known import complaint, variables
 
@@ -123,6 +124,8 @@ def test_every_setting_exists_and_takes_its_value(objects: tuple[Object, ...], m
 
 def test_every_command_exists_with_its_options(objects: tuple[Object, ...]) -> None:
     for where, container in containers(objects):
+        if where.endswith("/gateway"):
+            continue
         program, *words = container["command"]
         assert program == "roost", where
         assert complaint(words) is None, where
@@ -201,6 +204,34 @@ def test_a_pool_holds_its_capacity_syncs_first_and_drains_last(objects: tuple[Ob
         assert pod["terminationGracePeriodSeconds"] > 60
     (budget,) = [one for one in of(objects, "PodDisruptionBudget") if one["metadata"]["name"] == "roost-pool-default"]
     assert budget["spec"]["maxUnavailable"] == 1
+
+
+def test_every_pools_gateway_is_the_official_image_beside_the_node(objects: tuple[Object, ...]) -> None:
+    deployments = [one for one in of(objects, "Deployment") if "roost/pool" in one["metadata"]["labels"]]
+    for deployment in deployments:
+        pod = template(deployment)["spec"]
+        sync, gateway = pod["initContainers"]
+        (node,) = pod["containers"]
+        assert gateway["image"].startswith("envoyproxy/envoy:v")
+        assert (sync["name"], gateway["restartPolicy"]) == ("sync", "Always")
+        # The same command line as that of a gateway that is the node's child, once its file is there.
+        shell, file, *options = gateway["command"][2:]
+        assert 'until [ -e "$0" ]' in shell
+        assert 'exec envoy -c "$0" "$@"' in shell
+        assert command(Path("envoy"), Path(file)) == ["envoy", "-c", file, *options]
+        assert literal(objects, node)["ROOST_SERVING__ENVOY"] == BESIDE
+        # The two see the same files: configuration and sockets, certificates and keys.
+        theirs = {(one["name"], one["mountPath"]) for one in gateway["volumeMounts"]}
+        shared = {one for one in theirs if one[0] != "tmp"}
+        assert shared <= {(one["name"], one["mountPath"]) for one in node["volumeMounts"]}
+        given = literal(objects, node)
+        for name in ("ROOST_GATEWAY__TLS_CERT_FILE", "ROOST_GATEWAY__JWKS_FILE"):
+            if given.get(name):
+                assert any(given[name].startswith(f"{place}/") for _, place in theirs), name
+        # It turns requests away before it is killed.
+        limit = gateway["resources"]["limits"]["memory"]
+        assert limit.endswith("Mi")
+        assert int(limit.removesuffix("Mi")) > GatewaySettings().max_memory_mb
 
 
 def allowed(objects: tuple[Object, ...], labels: dict[str, str], direction: str) -> set[str]:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from docker import prove
+from serving.gateway.binary import command
 from tests.unit.manifests.known import complaint, variables
 
 DOCKER = Path("docker")
@@ -88,6 +89,24 @@ class TestEachServiceOfCompose:
 
     def test_waits_only_for_services_that_there_are(self, name: str) -> None:
         assert COMPOSE["services"][name].get("depends_on", {}).keys() <= COMPOSE["services"].keys()
+
+
+@pytest.mark.parametrize("node", ["node-1", "node-2", "canary-1"])
+def test_a_node_of_compose_ends_before_its_gateway_and_both_share_a_network_and_a_directory(node: str) -> None:
+    services = COMPOSE["services"]
+    gateway, holder = services[f"{node}-gateway"], services[f"{node}-network"]
+    # Compose ends what depends on another one first.
+    assert f"{node}-gateway" in services[node]["depends_on"]
+    assert gateway["depends_on"].keys() == {f"{node}-network"}
+    assert services[node]["network_mode"] == gateway["network_mode"] == f"service:{node}-network"
+    assert holder["networks"]["default"]["aliases"] == [node]
+    assert services[node]["volumes"] == gateway["volumes"] == [f"{node}:/var/lib/roost"]
+    assert gateway["environment"] == {"NODE": node}
+    # The pods' own command line, once its file is there.
+    shell, _, *options = gateway["entrypoint"][2:]
+    assert "/var/lib/roost/nodes/$$NODE/gateway/envoy.json" in shell
+    assert 'until [ -e "$$file" ]' in shell
+    assert command(Path("envoy"), Path("file"))[3:] == options
 
 
 def test_every_secret_of_compose_is_in_the_example_and_has_no_default() -> None:
