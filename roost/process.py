@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 
 from roost.contracts.errors import Retryable, RoostError
 from roost.settings import Settings
@@ -73,15 +73,23 @@ def obey_signals(name: str, stop: threading.Event) -> None:
     """Have a thread log the first SIGTERM or SIGINT and set the event. For the main thread; `run` does it itself.
 
     A handler runs in the main thread, between any two of its instructions: where those were of the event's own lock,
-    or of a log line under way, setting and logging there waited for ever for what they had interrupted. `put` of a
-    SimpleQueue is made to be called from there. Signals are not masked: children would inherit the mask.
+    or of a log line under way, setting and logging there waited for ever for what they had interrupted. And it runs
+    only once the main thread does: the system hands the signal to any thread, for one after a stop (SIGSTOP, a shell's
+    Ctrl-Z), and a main thread that waits for this very event then never hears of it. So a thread reads the signal's
+    number where the interpreter writes it at once. Signals are not masked: children would inherit the mask.
     """
-    asked: SimpleQueue[int] = SimpleQueue()
+    numbers, told = os.pipe()
+    os.set_blocking(told, False)
+    wanted = (signal.SIGTERM, signal.SIGINT)
 
     def obey() -> None:
-        log.info("%s drains after signal %d", name, asked.get(), extra={"action": "drain"})
+        while (number := os.read(numbers, 1)[0]) not in wanted:
+            continue
+        log.info("%s drains after signal %d", name, number, extra={"action": "drain"})
         stop.set()
 
     threading.Thread(target=obey, name="signals", daemon=True).start()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _frame: asked.put(number))
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    for number in wanted:
+        # An event loop of asyncio takes the descriptor for itself while it runs: then the handler tells.
+        signal.signal(number, lambda number, _frame: os.write(told, bytes([number])))

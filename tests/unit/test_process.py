@@ -20,6 +20,7 @@ def as_before() -> Iterator[None]:
     signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     yield
     root.handlers[:], root.level = handlers, level
+    signal.set_wakeup_fd(-1)
     for number, handler in signals.items():
         signal.signal(number, handler)
 
@@ -67,5 +68,21 @@ def test_a_signal_in_the_middle_of_the_events_own_work_does_not_hang_the_process
                 os.getpid()
             assert not stop.is_set()
         assert stop.wait(30)
+
+    assert process.run("part", Settings(), body) == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_that_another_thread_received_is_obeyed_though_the_main_thread_only_waits() -> None:
+    """A deployer that was stopped and went on (SIGSTOP, SIGCONT) passed over SIGTERM for ever, in two cases of three.
+
+    The system had handed it to another thread; Python's handler runs in the main one, which waited for the event.
+    """
+
+    def body(stop: threading.Event) -> None:
+        other = threading.Timer(0.1, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+        other.start()
+        assert stop.wait()
+        other.join()
 
     assert process.run("part", Settings(), body) == 0
