@@ -6,7 +6,7 @@ alike: whoever asks can tell by the answer alone which of them it was.
 
 from __future__ import annotations
 
-import sys
+import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -51,4 +51,6 @@ def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(prog="python -m bench.artifact", description=__doc__.splitlines()[0])
+    parser.add_argument("directory", metavar="DIRECTORY", type=Path)
+    main(parser.parse_args().directory)

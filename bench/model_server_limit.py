@@ -9,6 +9,7 @@ the doors alone cost.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import threading
@@ -96,9 +97,23 @@ def nothing(socket: str, port: int) -> None:
     server.stop(0).wait()
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "bare":
-        print(json.dumps(bare(Path(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4]))))
+def main(arguments: list[str]) -> None:
+    """Entry of `python -m bench.model_server_limit`."""
+    parser = argparse.ArgumentParser(prog="python -m bench.model_server_limit", description=__doc__.splitlines()[0])
+    which = parser.add_subparsers(dest="which", required=True)
+    alone = which.add_parser("bare", help="processor seconds a call of a version's prepared run")
+    for name, kind in (("directory", Path), ("questions", Path), ("seconds", float)):
+        alone.add_argument(name, metavar=name.upper(), type=kind)
+    doors = which.add_parser("nothing", help="two doors whose answer is there already")
+    doors.add_argument("--grpc_socket_path", required=True)
+    doors.add_argument("--rest_api_port", type=int, required=True)
+    # What else a model server is started with means nothing here.
+    asked, _ = parser.parse_known_args(arguments)
+    if asked.which == "bare":
+        print(json.dumps(bare(asked.directory, asked.questions, asked.seconds)))
     else:
-        flags = dict(argument.removeprefix("--").split("=", 1) for argument in sys.argv[2:])
-        nothing(flags["grpc_socket_path"], int(flags["rest_api_port"]))
+        nothing(asked.grpc_socket_path, asked.rest_api_port)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

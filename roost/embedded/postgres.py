@@ -19,6 +19,7 @@ import psutil
 
 from roost.contracts.errors import RoostError, SettingsInvalid
 from roost.embedded import unprivileged
+from roost.embedded.positionals import positionals
 
 DATABASES: Final = ("roost", "airflow")
 _SUPERUSER: Final = "postgres"
@@ -44,7 +45,8 @@ def url(sockets: Path, database: str, *, driver: str = "") -> str:
 
 def main(arguments: list[str]) -> None:
     """Make the cluster where it is missing, then become PostgreSQL in the foreground."""
-    data, sockets = Path(arguments[0]), Path(arguments[1])
+    meanings = {"data": "folder of the cluster", "sockets": "folder of its Unix socket"}
+    data, sockets = map(Path, positionals("roost.embedded.postgres", __doc__, arguments, **meanings))
     binaries = _binaries()
     data.parent.mkdir(parents=True, exist_ok=True)
     if os.geteuid() == 0:

@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Ask for SIGKILL when the thread that started us ends, then become the command."""
-    if len(sys.argv) < 3 or not sys.argv[1].isdecimal():  # noqa: PLR2004 (a number and a command)
+    if len(sys.argv) < 3 or not sys.argv[1].isdecimal():
         sys.exit("usage: python leash.py PARENT_PID COMMAND…")
     parent, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":

@@ -11,9 +11,10 @@ import sys
 from pathlib import Path
 
 from roost import settings
-from roost.contracts.errors import RoostError
+from roost.contracts.errors import RoostError, SettingsInvalid
 from roost.embedded.apache_kafka import Brokers, installed
 from roost.embedded.broker_life import BrokerProgram, live
+from roost.embedded.positionals import positionals
 from roost.telemetry import logs
 
 log = logging.getLogger("roost.embedded.apache_kafka")
@@ -25,12 +26,16 @@ _TERMINATED = 143
 
 def main(arguments: list[str]) -> int:
     """Run the broker until it ends, and return its exit code; SIGTERM and SIGINT are passed on to it."""
-    marker, directory, controller_port = Path(arguments[0]), Path(arguments[1]), int(arguments[2])
+    meanings = {"marker": "file that says it is ready", "directory": "its log", "port": "the controller's"}
+    *paths, port = positionals("roost.embedded.apache_kafka", __doc__, arguments, **meanings)
+    if not port.isdecimal():
+        raise SettingsInvalid(f"PORT {port!r} is not a number")
+    marker, directory = map(Path, paths)
     loaded = settings.load()
     logs.configure("broker", level=loaded.log_level, form=loaded.log_format)
-    port = int(loaded.kafka.bootstrap.rpartition(":")[2])
+    own = int(loaded.kafka.bootstrap.rpartition(":")[2])
     program = installed(settings.cache_dir(), lambda line: log.info(line, extra={"action": "fetch"}))
-    brokers = Brokers(program, directory, at={"1-PLAINTEXT": port, "1-CONTROLLER": controller_port})
+    brokers = Brokers(program, directory, at={"1-PLAINTEXT": own, "1-CONTROLLER": int(port)})
     brokers.format()
     [node] = brokers.nodes
     return live(
@@ -48,6 +53,6 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         code = main(sys.argv[1:])
-    except RoostError as error:
+    except (RoostError, OSError) as error:
         raise SystemExit(f"broker cannot start: {error}") from error
     raise SystemExit(0 if code == _TERMINATED else code)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from roost import settings
-from roost.contracts.ids import DEFAULT_MODEL
+from roost.contracts.errors import RoostError
+from roost.contracts.ids import DEFAULT_MODEL, check_id, check_run_id
 from roost.contracts.manifest import OutputSpec, RunFacts
+from roost.embedded.positionals import positionals
 from training.examples import Feature, Window
 from training.export import complete_rows, record_holdout, record_requests, seal
 from training.models import Exportable
@@ -25,11 +27,14 @@ from training.wiring import workshop
 
 #: Miles. The square root of what is left to it is NaN beyond.
 _LONGEST: Final = 2000.0
+_MEANINGS: Final = {"customer": "an airline of the demo, such as vx", "run_id": "name of the run: a new one"}
 _WINDOW: Final = "2013-01-01:2013-02-01"
 
 
 def main(customer: str, run_id: str) -> Staged:
     """Stage the broken model of that customer."""
+    check_id(customer, "customer")
+    check_run_id(run_id)
     shop = workshop(settings.load())
     configure_tensorflow(threads=shop.settings.threads)
     schema = shop.dataset.schema(customer)
@@ -87,5 +92,14 @@ def _model(features: tuple[Feature, ...]) -> Exportable:
     )
 
 
+def entry(arguments: list[str]) -> None:
+    """Entry of `python -m roost.embedded.demo.broken`."""
+    customer, run_id = positionals("roost.embedded.demo.broken", __doc__, arguments, **_MEANINGS)
+    try:
+        print(main(customer, run_id).uri)
+    except RoostError as error:
+        raise SystemExit(f"nothing is staged: {error}") from error
+
+
 if __name__ == "__main__":
-    print(main(sys.argv[1], sys.argv[2]).uri)
+    entry(sys.argv[1:])
