@@ -27,6 +27,7 @@ class DesiredObjects:
         self._store: ObjectStore | None = None
         self._failed_at = float("-inf")
         self._failure = ""
+        self._silent_at = float("-inf")
 
     def read(self, pool: str) -> DesiredState:
         """What the pool shall serve; nothing, at generation 0, where nothing was ever written.
@@ -43,11 +44,28 @@ class DesiredObjects:
                 self._failed_at, self._failure = self._clock.monotonic(), str(error)
                 raise
 
-    def _decoded(self, pool: str) -> DesiredState:
+    def has(self, name: str) -> bool | None:
+        """Whether there is an object of that name; None where the store does not say, or did not some seconds ago.
+
+        The console's account may be held to ``fleet/``; then it never says of others, and that is no outage.
+        """
+        with self._lock:
+            if self._clock.monotonic() - max(self._failed_at, self._silent_at) < _REST:
+                return None
+            try:
+                return self._opened().stat(name) is not None
+            except StorageUnavailable:
+                self._silent_at = self._clock.monotonic()
+                return None
+
+    def _opened(self) -> ObjectStore:
         if self._store is None:
             self._store = self._open()
+        return self._store
+
+    def _decoded(self, pool: str) -> DesiredState:
         try:
-            content, _ = self._store.read(desired_object(pool))
+            content, _ = self._opened().read(desired_object(pool))
         except NotFound:
             return DesiredState.empty(pool)
         return DesiredState.decoded(content)

@@ -7,6 +7,7 @@ from typing import Final
 
 from deployer.console import audit, shapes, views
 from deployer.console.fleet import FleetReader, replica_view
+from deployer.console.offers import offers
 from deployer.console.one_moment import rollout_and_history
 from deployer.console.pace import expected_at
 from deployer.console.sources import Sources
@@ -14,6 +15,8 @@ from deployer.console.why import evidence
 from deployer.console.why.answer import WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer
 from deployer.console.why.explain import explain
+from deployer.rollout.possible import Possible
+from roost.contracts.events import Command
 from roost.contracts.ids import DEFAULT_MODEL, check_id
 from roost.contracts.links import trace_page
 from roost.contracts.rollout import Phase, Rollout
@@ -30,6 +33,7 @@ class Reader:
         """`sources` stay open as long as this reader is used."""
         self.sources = sources
         self.fleet_reader = FleetReader(sources)
+        self._possible = Possible(sources.ledger, sources.desired.has)
 
     def rollouts(self, query: RolloutQuery) -> views.RolloutPage:
         """One page, newest first; one row more is read to know whether another page follows."""
@@ -63,6 +67,7 @@ class Reader:
             replicas=replicas,
             replicas_error=error,
             quarantine=shapes.quarantine(refused) if refused else None,
+            actions=offers(self._possible, rollout),
             expected_at=expected_at(rollout, ledger.rollouts(_LATELY_LIVE)),
             trace_page=trace_page(self.sources.trace_page, row.trace_id),
         )
@@ -88,8 +93,15 @@ class Reader:
         """The explanation. Raises `InvalidId`, `UnknownCustomer`."""
         check_id(customer, "customer id")
         check_id(model, "model id")
-        answer = explain(evidence.collect(self.sources, self.fleet_reader, customer, model))
-        return answer.model_copy(update={"trace_page": trace_page(self.sources.trace_page, answer.trace_id)})
+        possible = self._possible
+        answer = explain(evidence.collect(self.sources, self.fleet_reader, possible, customer, model))
+        answering = possible.meant(Command.ROLLBACK, customer, model)
+        return answer.model_copy(
+            update={
+                "trace_page": trace_page(self.sources.trace_page, answer.trace_id),
+                "actions": offers(possible, answering) if answering else (),
+            }
+        )
 
     def fleet(self) -> views.FleetView:
         """All pools and nodes."""

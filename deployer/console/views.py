@@ -100,6 +100,18 @@ class QuarantineView(View):
     at: AwareDatetime
 
 
+class ActionView(View):
+    """A command that the deployer takes now."""
+
+    command: Command
+    #: What a person would call it: ``approve``, ``roll back``, ``end serving``.
+    words: str
+    #: What it comes to.
+    effect: str
+    #: The rollout that it is about; None for what is held and let go.
+    rollout_id: str | None = None
+
+
 class RolloutDetail(View):
     """One rollout with all that is known of it."""
 
@@ -112,6 +124,8 @@ class RolloutDetail(View):
     #: Why `replicas` is empty, if the nodes could not be asked.
     replicas_error: str | None = None
     quarantine: QuarantineView | None = None
+    #: What a person may do about it, the likeliest first: whatever else is asked, the deployer refuses.
+    actions: tuple[ActionView, ...] = ()
     #: When it should be live, by those that lately went all the way; None where that cannot be said.
     expected_at: AwareDatetime | None = None
     #: The trace in the tracing tool, where the settings say where that is.

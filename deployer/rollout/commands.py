@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 from deployer.rollout.decisions import Decided, Decisions, unchanged
 from deployer.rollout.holds import Holds
 from deployer.rollout.parts import Parts
+from deployer.rollout.possible import Possible
 from roost.contracts.errors import Conflict, NotFound
-from roost.contracts.events import Command, DeployCommand
-from roost.contracts.rollout import EXCLUSIVE, TERMINAL, Phase, Rollout
+from roost.contracts.events import FLEET_WIDE, Command, DeployCommand
+from roost.contracts.rollout import Rollout
 from roost.ports.ledger import CommandRow, RolloutQuery
 from roost.telemetry import tracing
 
 log = logging.getLogger(__name__)
 
 _BATCH: Final = 50
-_UNDECIDED: Final = frozenset(Phase) - TERMINAL - {Phase.LIVE, Phase.PROMOTING, Phase.ROLLING_BACK}
-#: Which of a customer's rollouts a command means where it names none: the newest in one of these phases.
-_MEANT: Final[Mapping[Command, frozenset[Phase]]] = {
-    Command.APPROVE: frozenset({Phase.AWAITING_APPROVAL}),
-    Command.PROMOTE: frozenset({Phase.AWAITING_APPROVAL, Phase.HALTED}),
-    Command.REJECT: _UNDECIDED,
-    Command.ROLLBACK: EXCLUSIVE - {Phase.CANARY, Phase.AWAITING_APPROVAL},
-    Command.RETRY: frozenset({Phase.HALTED}),
-}
 
 
 class Commands:
@@ -35,15 +26,9 @@ class Commands:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        decisions = Decisions(parts)
+        self._possible = Possible(parts.ledger, lambda name: parts.store.stat(name) is not None)
+        self._decisions = Decisions(parts, self._possible)
         self._holds = Holds(parts)
-        self._deciders: Mapping[Command, Callable[[Rollout, DeployCommand], Decided]] = {
-            Command.APPROVE: decisions.approve,
-            Command.PROMOTE: decisions.promote,
-            Command.REJECT: decisions.reject,
-            Command.ROLLBACK: decisions.roll_back,
-            Command.RETRY: decisions.retry,
-        }
 
     def step(self) -> bool:
         """Handle what is open. Returns whether anything was handled.
@@ -96,25 +81,20 @@ class Commands:
         handled.note(**{"roost.rollout_id": decided.rollout_id or "", "roost.outcome": outcome})
 
     def _decide(self, command: DeployCommand) -> Decided:
-        decider = self._deciders.get(command.command)
-        if decider is None:
+        if command.command in FLEET_WIDE or command.command is Command.RELEASE:
             return self._holds.decide(command)
         try:
             rollout = self._target(command)
         except NotFound as error:
             return unchanged(f"{str(error).capitalize().rstrip('.')}. See `roost rollouts`.")
-        return decider(rollout, command)
+        return self._decisions.decide(rollout, command)
 
     def _target(self, command: DeployCommand) -> Rollout:
-        ledger = self._parts.ledger
         if command.rollout_id is not None:
-            return ledger.rollout(command.rollout_id)
+            return self._parts.ledger.rollout(command.rollout_id)
         if command.customer is None:
             raise NotFound(f"{command.command} needs a rollout or a customer, and a digest alone names neither")
-        query = RolloutQuery(customer=command.customer, model=command.model, phases=_MEANT[command.command], limit=1)
-        found = next(iter(ledger.rollouts(query)), None)
-        if found is None and command.command is Command.ROLLBACK:
-            found = ledger.live(command.customer, command.model)
+        found = self._possible.meant(command.command, command.customer, command.model)
         if found is None:
             raise NotFound(self._nothing(command))
         return found

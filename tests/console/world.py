@@ -19,7 +19,8 @@ from roost.contracts.cloudevents import Event
 from roost.contracts.desired import DesiredModel, DesiredState, DesiredVersion
 from roost.contracts.errors import NodeUnavailable
 from roost.contracts.events import CustomerSignedUp, RolloutChanged
-from roost.contracts.ids import desired_object
+from roost.contracts.ids import desired_object, version_prefix
+from roost.contracts.manifest import MANIFEST_NAME
 from roost.contracts.rollout import Phase, Rollout, Transition
 from roost.ports.clock import Clock, SystemClock
 from roost.ports.ledger import Change, OnboardingStage, Wakeups
@@ -154,6 +155,9 @@ class World:
     def vetted(self, rollout: Rollout) -> Rollout:
         version = self.ledger.allocate_version(rollout.id)
         live = self.ledger.live(rollout.customer, rollout.model)
+        self.store.write(
+            version_prefix(rollout.customer, rollout.model, version) + MANIFEST_NAME, b"{}", if_generation=0
+        )
         rollout = self.move(
             rollout, Phase.STORED, 0.21, f"copied as version {version} and verified", version=version,
             previous_version=live.version if live else None, transition_facts={"bytes": 412_388, "files": 9},

@@ -15,35 +15,25 @@ from deployer.console.app import Console
 from deployer.console.desk import CommandRequest
 from deployer.console.pages.parts import tag
 from deployer.console.plain_words import seconds_text
+from deployer.console.views import ActionView
 from roost.contracts.errors import RoostError
 from roost.contracts.events import Command
-from roost.contracts.rollout import Phase
 
 #: Seconds that the page waits for the outcome.
 _WAIT_SECONDS: Final = 20.0
 
-#: What makes sense in each phase, the likeliest first. The deployer decides; this only keeps nonsense off the page.
-OFFERS: Final[dict[Phase, tuple[Command, ...]]] = {
-    Phase.AWAITING_APPROVAL: (Command.APPROVE, Command.REJECT),
-    Phase.CANARY: (Command.REJECT,),
-    Phase.PROMOTING: (Command.ROLLBACK,),
-    Phase.LIVE: (Command.ROLLBACK,),
-    Phase.SETTLED: (Command.ROLLBACK,),
-    Phase.HALTED: (Command.RETRY, Command.ROLLBACK),
-}
-#: What each does, for the dialog.
-_MEANING: Final = {
-    Command.APPROVE: "It goes on to every replica of its pool.",
-    Command.REJECT: "It ends here. What answers now goes on answering.",
-    Command.ROLLBACK: "The version before it answers again at once; this artifact is refused until it is released.",
-    Command.RETRY: "The step that failed is tried once more.",
-    Command.RELEASE: "A rollback may return to it, and a halted rollout of it may go on. To deploy again, train again.",
+#: What holding and letting go come to.
+_HOLDS: Final = {
     Command.FREEZE: "Nothing of this scope is promoted until the thaw. What is live stays live.",
     Command.THAW: "What waited for it goes on.",
     Command.PAUSE: "Nothing of this scope goes to the canary until the resume. What is live stays live.",
     Command.RESUME: "What waited for it goes on.",
 }
 _RISKY: Final = frozenset({Command.ROLLBACK, Command.REJECT})
+_SAME: Final = {
+    Command.PROMOTE: frozenset({Command.APPROVE, Command.RETRY}),
+    Command.REJECT: frozenset({Command.ROLLBACK}),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,21 +47,33 @@ class Target:
     digest: str | None = None
 
 
-def buttons(console: Console, caller: Caller, offers: Sequence[Command], target: Target) -> None:
-    """One button for each command that the caller may give."""
-    allowed = [command for command in offers if caller.may(command)]
+def hold(command: Command) -> ActionView:
+    """A freeze, a pause, or the end of one."""
+    return ActionView(command=command, words=command.value, effect=_HOLDS[command])
+
+
+def different(actions: Sequence[ActionView]) -> list[ActionView]:
+    """Without those that come to what a likelier one does: a promote beside an approve, a reject beside a rollback."""
+    offered = {action.command for action in actions}
+    return [action for action in actions if not offered & _SAME.get(action.command, frozenset())]
+
+
+def buttons(console: Console, caller: Caller, actions: Sequence[ActionView], target: Target) -> None:
+    """One button for each that the caller may do."""
+    allowed = [action for action in actions if caller.may(action.command)]
     if not allowed:
         return
     with ui.row().classes("items-center").style("gap: 8px"):
-        for order, command in enumerate(allowed):
-            first = order == 0 and command not in _RISKY
-            opened = _opener(console, caller, command, target)
-            button = ui.button(_title(command), on_click=opened, color="primary" if first else None)
+        for order, action in enumerate(allowed):
+            risky = action.command in _RISKY
+            first = order == 0 and not risky
+            opened = _opener(console, caller, action, target)
+            button = ui.button(action.words.capitalize(), on_click=opened, color="primary" if first else None)
             button.props(f"{'unelevated' if first else 'outline'} no-caps dense padding='4px 14px'")
-            button.classes("" if first else "r-risk" if command in _RISKY else "r-act")
+            button.classes("" if first else "r-risk" if risky else "r-act")
 
 
-def _opener(console: Console, caller: Caller, command: Command, target: Target) -> Callable[[], None]:
+def _opener(console: Console, caller: Caller, action: ActionView, target: Target) -> Callable[[], None]:
     asking: list[_Dialog] = []
 
     def opened() -> None:
@@ -79,7 +81,7 @@ def _opener(console: Console, caller: Caller, command: Command, target: Target) 
             return
         # At the root of the page: what is around the button may be drawn again while a person types.
         with ui.context.client.content:
-            asking[:] = [_Dialog(console, caller, command, target)]
+            asking[:] = [_Dialog(console, caller, action, target)]
         asking[0].open()
 
     return opened
@@ -88,14 +90,14 @@ def _opener(console: Console, caller: Caller, command: Command, target: Target) 
 class _Dialog:
     """Asks for the reason, sends the command, says what became of it."""
 
-    def __init__(self, console: Console, caller: Caller, command: Command, target: Target) -> None:
-        self._console, self._caller, self._command, self._target = console, caller, command, target
+    def __init__(self, console: Console, caller: Caller, action: ActionView, target: Target) -> None:
+        self._console, self._caller, self._command, self._target = console, caller, action.command, target
         # Made once: pressing the button twice is one command.
         self._key = str(uuid.uuid4())
         with ui.dialog() as self._dialog, ui.card().style("width: 460px; max-width: 92vw") as card:
             card.on("keydown.ctrl.enter", self._send)
-            tag("h2", f"{_title(command)} {target.label}?")
-            tag("p", _MEANING.get(command, ""), "r-soft r-small q-ma-none")
+            tag("h2", f"{action.words.capitalize()} {target.label}?")
+            tag("p", action.effect, "r-soft r-small q-ma-none")
             self._reason = ui.textarea("Reason", placeholder="Kept for ever, with your name")
             self._reason.props("outlined autogrow autofocus maxlength=2000").classes("w-full")
             self._actor: ui.input | None = None
@@ -105,8 +107,8 @@ class _Dialog:
             with ui.row().classes("w-full justify-end items-center"):
                 tag("span", "Ctrl+Enter sends, Esc closes", "r-soft r-small").style("flex: 1")
                 ui.button("Cancel", on_click=self._dialog.close, color=None).props("flat no-caps").classes("r-act")
-                colour = "negative" if command in _RISKY else "primary"
-                self._button = ui.button(_title(command), on_click=self._send)
+                colour = "negative" if action.command in _RISKY else "primary"
+                self._button = ui.button(action.words.capitalize(), on_click=self._send)
                 self._button.props(f"unelevated no-caps color={colour}")
         self._dialog.on("hide", self._dialog.delete)
 
@@ -156,7 +158,3 @@ class _Dialog:
         self._said.clear()
         with self._said:
             tag("div", text, "r-note r-bad", role="alert")
-
-
-def _title(command: Command) -> str:
-    return "Roll back" if command is Command.ROLLBACK else command.value.capitalize()

@@ -14,7 +14,6 @@ from deployer.console.pages.parts import STEP_TONE, card, chip, clock, empty, li
 from deployer.console.plain_words import fact_text, seconds_text
 from deployer.console.why.answer import StepState, WhyAnswer, WhyStep
 from deployer.console.why.evidence import UnknownCustomer
-from roost.contracts.events import Command
 from roost.contracts.ids import DEFAULT_MODEL, InvalidId, check_id
 
 
@@ -48,7 +47,7 @@ def mount(console: Console) -> None:
 
 
 def _draw(console: Console, caller: Caller, answer: WhyAnswer, sections: Sections) -> None:
-    head = (answer.name, answer.sentence, answer.serving, answer.version, answer.next, answer.rollout_id)
+    head = (answer.name, answer.sentence, answer.serving, answer.next, answer.rollout_id, answer.actions)
     sections.show("head", head, lambda _: _head(console, caller, answer))
     sections.show("steps", answer.steps, _steps)
 
@@ -58,9 +57,9 @@ def _head(console: Console, caller: Caller, answer: WhyAnswer) -> None:
         tag("h1", answer.name)
         chip("serving" if answer.serving else "not as it should be", "good" if answer.serving else "wait")
         ui.space()
-        if answer.version is not None:
-            target = asking.Target(label=answer.name, customer=answer.customer, model=answer.model)
-            asking.buttons(console, caller, [Command.ROLLBACK], target)
+        for action in asking.different(answer.actions):
+            target = asking.Target(label=answer.name, rollout_id=action.rollout_id)
+            asking.buttons(console, caller, [action], target)
     tag("p", answer.sentence, "q-ma-none")
     with card("What to do"):
         tag("span", answer.next.sentence)

@@ -10,7 +10,7 @@ from deployer.console.access import Caller
 from deployer.console.app import Console
 from deployer.console.pages import asking
 from deployer.console.pages.parts import moment, tag
-from deployer.console.views import FreezeView, Hold
+from deployer.console.views import ActionView, FreezeView, Hold
 from roost.contracts.events import Command
 
 
@@ -27,11 +27,11 @@ def holds(console: Console, caller: Caller, freezes: Sequence[FreezeView]) -> No
             ui.space()
             command = Command.THAW if entry.kind is Hold.FREEZE else Command.RESUME
             target = asking.Target(label=entry.words, rollout_id=entry.rollout_id, customer=entry.customer)
-            asking.buttons(console, caller, [command], target)
+            asking.buttons(console, caller, [asking.hold(command)], target)
 
 
-def offers(freezes: Sequence[FreezeView]) -> list[Command]:
+def offers(freezes: Sequence[FreezeView]) -> list[ActionView]:
     """What can be held for the whole fleet, and is not yet."""
     standing = {entry.kind for entry in freezes if entry.of_fleet}
     asked = {Hold.FREEZE: Command.FREEZE, Hold.PAUSE: Command.PAUSE}
-    return [command for kind, command in asked.items() if kind not in standing]
+    return [asking.hold(command) for kind, command in asked.items() if kind not in standing]

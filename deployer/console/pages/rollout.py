@@ -32,7 +32,6 @@ from deployer.console.pages.parts import (
 from deployer.console.plain_words import amount, fact_text, megabytes, seconds_text
 from deployer.console.views import RolloutDetail, TransitionView
 from roost.contracts.errors import NotFound
-from roost.contracts.events import Command
 from roost.contracts.rollout import TERMINAL, Phase
 from roost.contracts.verdict import Verdict
 
@@ -65,7 +64,7 @@ def mount(console: Console) -> None:
 
 def _draw(console: Console, caller: Caller, found: RolloutDetail, sections: Sections) -> None:
     row = found.rollout
-    sections.show("head", (row, found.quarantine), lambda _: _head(console, caller, found))
+    sections.show("head", (row, found.quarantine, found.actions), lambda _: _head(console, caller, found))
     sections.show("body", found, lambda _: _body(found))
 
 
@@ -76,12 +75,10 @@ def _head(console: Console, caller: Caller, found: RolloutDetail) -> None:
         tag("h1", f"{row.name}, {version}")
         chip(phase_words(row.phase), PHASE_TONE.get(row.phase, "run"))
         ui.space()
-        offers = list(asking.OFFERS.get(row.phase, ()))
-        if found.quarantine is not None:
-            offers.append(Command.RELEASE)
         label = f"{row.name} {version}" if row.version else row.name
         digest = row.digest if found.quarantine is not None else None
-        asking.buttons(console, caller, offers, asking.Target(label=label, rollout_id=row.id, digest=digest))
+        target = asking.Target(label=label, rollout_id=row.id, digest=digest)
+        asking.buttons(console, caller, asking.different(found.actions), target)
     with tag("p", classes="q-ma-none"):
         tag("span", f"{row.reason} ")
         if row.phase in _ASKS:

@@ -9,6 +9,7 @@ from deployer.console.why.answer import Advice, StepState, WhyStep
 from deployer.console.why.evidence import Evidence
 from deployer.console.why.way import BEFORE_CANARY
 from deployer.domain.scopes import read
+from roost.contracts.events import Command
 from roost.contracts.ids import DEFAULT_MODEL
 from roost.contracts.rollout import Phase
 from roost.ports.ledger import Freeze, Onboarding, OnboardingStage
@@ -60,13 +61,21 @@ def _awaiting(evidence: Evidence) -> Advice:
     if evidence.freezes:
         sentence = "It waits for the thaw. Thaw if the reason for the freeze is gone."
         return Advice(sentence=sentence, command=_let_go("thaw", evidence.freezes[0]), runbook=_STUCK)
-    sentence = "Read the canary's checks, then approve or reject it."
-    return Advice(sentence=sentence, command=_command("approve", evidence), runbook=_STUCK)
+    if Command.APPROVE in evidence.taken:
+        sentence = "Read the canary's checks, then approve or reject it."
+        return Advice(sentence=sentence, command=_command("approve", evidence), runbook=_STUCK)
+    sentence = "It can no longer be approved: a newer version answers, or its artifact is quarantined. Reject it."
+    return Advice(sentence=sentence, command=_command("reject", evidence), runbook=_STUCK)
 
 
 def _halted(evidence: Evidence) -> Advice:
-    sentence = "It could go neither on nor back. Mend what its reason names, then retry, or roll back."
-    return Advice(sentence=sentence, command=_command("retry", evidence), runbook=_STUCK)
+    back = next((verb for verb in (Command.ROLLBACK, Command.REJECT) if verb in evidence.taken), None)
+    words = {Command.ROLLBACK: ", or roll back", Command.REJECT: ", or end its serving by a reject", None: ""}
+    if Command.RETRY in evidence.taken:
+        sentence = f"It could go neither on nor back. Mend what its reason names, then retry{words[back]}."
+        return Advice(sentence=sentence, command=_command("retry", evidence), runbook=_STUCK)
+    sentence = "It could go neither on nor back, and cannot be tried again as it is. Take it back."
+    return Advice(sentence=sentence, command=_command(back, evidence) if back else None, runbook=_STUCK)
 
 
 def _rejected(evidence: Evidence) -> Advice:

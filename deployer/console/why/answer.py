@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from pydantic import AwareDatetime, Field
 
-from deployer.console.views import View
+from deployer.console.views import ActionView, View
 
 
 class StepState(StrEnum):
@@ -67,3 +67,5 @@ class WhyAnswer(View):
     trace_page: str | None = None
     steps: tuple[WhyStep, ...]
     next: Advice
+    #: What may be done about what answers now.
+    actions: tuple[ActionView, ...] = ()

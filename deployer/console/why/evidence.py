@@ -11,7 +11,9 @@ from deployer.console.fleet import FleetReader, PoolReport
 from deployer.console.one_moment import rollout_and_history
 from deployer.console.sources import TRAINING_DAG, Sources
 from deployer.domain import scopes
+from deployer.rollout.possible import Possible
 from roost.contracts.errors import NotFound, WorkflowUnavailable
+from roost.contracts.events import Command
 from roost.contracts.ids import run_of
 from roost.contracts.rollout import Rollout, Transition
 from roost.ports.ledger import Freeze, Onboarding, OnboardingStage, Quarantine, RolloutQuery
@@ -43,6 +45,8 @@ class Evidence:
     #: Pauses of the fleet, the customer or the rollout.
     pauses: Sequence[Freeze]
     quarantine: Quarantine | None
+    #: Commands that the rollout takes.
+    taken: Sequence[Command]
     pool: PoolReport
 
     @property
@@ -69,7 +73,7 @@ class Evidence:
         return self.onboarding.airflow_run_id if self.onboarding else None
 
 
-def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> Evidence:
+def collect(sources: Sources, fleet: FleetReader, possible: Possible, customer: str, model: str) -> Evidence:
     """Read it all now. Parts that are down are reported within.
 
     Raises:
@@ -102,6 +106,7 @@ def collect(sources: Sources, fleet: FleetReader, customer: str, model: str) -> 
         freezes=[entry for entry in holds if entry.scope in freezing],
         pauses=[entry for entry in holds if entry.scope in pausing],
         quarantine=ledger.quarantined(rollout.digest) if rollout else None,
+        taken=possible.taken(rollout) if rollout else (),
         pool=fleet.pool(pool),
     )
 

@@ -62,7 +62,9 @@ def test_a_rollout_is_approved_by_keyboard_with_a_reason_and_the_page_follows(pa
     page.keyboard.press("Control+Enter")
     page.get_by_text("approved: 9e.default version 1 is LIVE").wait_for()
     page.get_by_text("answers with it").nth(2).wait_for()
-    assert page.get_by_role("button", name="Roll back").is_visible()
+    # It is their first version: there is nothing to roll back to.
+    page.get_by_role("button", name="End serving").wait_for()
+    assert not page.get_by_role("button", name="Roll back").is_visible()
     (row, *_) = httpx.get(f"{fresh_console}/api/v1/commands", trust_env=False).json()
     assert (row["command"], row["reason"]) == ("approve", "a cohort model is good enough")
 
@@ -102,7 +104,7 @@ def test_the_fleet_shows_each_node_and_a_freeze_asks_why(page: Page, fresh_conso
 def test_a_freeze_says_since_when_and_is_ended_where_it_is_told(page: Page, fresh_console: str):
     """It was told without a button: who saw it had to know the command."""
     page.goto(fresh_console)
-    told = page.locator(".r-hold", has_text="Nothing of b6 is promoted: frozen by maria")
+    told = page.locator(".r-hold", has_text="Nothing of customer b6 is promoted: frozen by maria")
     expect(told).to_contain_text("ago.")
     told.get_by_role("button", name="Thaw").click()
     page.get_by_label("Reason").fill("launched")
@@ -122,6 +124,24 @@ def test_on_a_phone_every_page_and_every_reason_can_be_tapped(page: Page, consol
         assert box is not None
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= 390
+
+
+def test_what_a_version_can_be_taken_back_to_is_what_its_pages_offer(page: Page, console: str):
+    """The page of a first live version offered a rollback, which the deployer refused."""
+    for customer, offered, left_out, says in (
+        ("ua", "Roll back", "End serving", "Version 1 answers again at once"),
+        ("b6", "End serving", "Roll back", "Nothing of b6.default answers afterwards"),
+    ):
+        for address in (f"{console}/customers/{customer}", f"{console}/?customer={customer}&show=live"):
+            page.goto(address)
+            if "show=" in address:
+                page.get_by_role("link", name="answers on 3 of 3 nodes").click()
+            button = page.get_by_role("button", name=offered)
+            button.wait_for()
+            expect(page.get_by_role("button", name=left_out)).to_have_count(0)
+            button.click()
+            page.get_by_role("dialog").get_by_text(says).wait_for()
+            page.keyboard.press("Escape")
 
 
 def test_why_is_a_page_too(page: Page, console: str):

@@ -12,10 +12,11 @@ from deployer.console.reader import Reader
 from deployer.console.why.answer import StepState, WhyAnswer
 from deployer.console.why.evidence import UnknownCustomer, collect
 from deployer.console.why.explain import explain
+from deployer.rollout.possible import Possible
 from roost.adapters.in_memory.clock import ManualClock
 from roost.contracts.events import CustomerSignedUp
 from roost.contracts.rollout import Phase
-from roost.ports.ledger import Freeze, OnboardingStage, RolloutQuery
+from roost.ports.ledger import Freeze, OnboardingStage, Quarantine, RolloutQuery
 from tests.console import seed
 from tests.console.world import World
 
@@ -27,7 +28,8 @@ def _world() -> World:
 
 def why(world: World, customer: str, model: str = "default") -> WhyAnswer:
     sources = world.sources
-    return explain(collect(sources, FleetReader(sources), customer, model))
+    possible = Possible(sources.ledger, sources.desired.has)
+    return explain(collect(sources, FleetReader(sources), possible, customer, model))
 
 
 def state(answer: WhyAnswer, key: str) -> StepState:
@@ -129,6 +131,16 @@ def test_a_halted_rollout_asks_for_retry(world: World):
     answer = why(world, "vx")
     assert state(answer, "generation") is StepState.FAILED
     assert answer.next.command == 'roost retry vx --reason "…"'
+
+
+@pytest.mark.parametrize(("customer", "command"), [("vx", "rollback"), ("9e", "reject")])
+def test_what_the_deployer_would_refuse_is_not_advised(world: World, customer: str, command: str):
+    newest = world.ledger.rollouts(RolloutQuery(customer=customer, limit=1))[0]
+    refused = Quarantine(
+        digest=newest.digest, customer=customer, model="default", reason="x", actor="ann", at=newest.entered_at
+    )
+    world.ledger.quarantine(refused)
+    assert why(world, customer).next.command == f'roost {command} {customer} --reason "…"'
 
 
 def test_a_phase_past_its_deadline_points_to_the_deployer(world: World):
