@@ -15,7 +15,7 @@ from roost import policy_file
 from roost.contracts.errors import SettingsInvalid, StorageUnavailable, WorkflowUnavailable
 from roost.contracts.event_rights import Group
 from roost.contracts.events import Topic
-from roost.doctor import bucket, cluster, dependencies, event_rights, safety, traces, versions
+from roost.doctor import bucket, cluster, dependencies, event_rights, safety, token_keys, traces, versions
 from roost.doctor.findings import Check, Finding, well, wrong
 from roost.ports.clock import SystemClock
 from roost.ports.event_bus import topics
@@ -82,6 +82,11 @@ def checks(settings: Settings, *, probe: bool, without: Sequence[str] = ()) -> S
             about="tracing",
             look=lambda: traces.looked_at(settings.tracing, settings.state_dir),
             remedy="docs/observability.md, turning them on",
+        ),
+        *(
+            (Check(about=token_keys.ABOUT, look=lambda: token_keys.looked_at(settings.gateway), remedy=""),)
+            if token_keys.published(settings.gateway)
+            else ()
         ),
         *(
             Check(about=f"pool {pool}", look=nodes(pool), remedy="docs/runbooks/node-behind.md")

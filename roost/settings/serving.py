@@ -59,6 +59,7 @@ class TokenIssuer(Section):
     audience: str = "roost-predictions"
     jwks_file: Path | None = None
     jwks_url: str | None = None
+    jwks_ca_file: Path | None = None
 
 
 class GatewaySettings(Section):
@@ -66,6 +67,8 @@ class GatewaySettings(Section):
 
     jwks_file: Path | None = None
     jwks_url: str | None = None
+    #: Whose certificates count for an https URL of keys; None is whom the system trusts. Watched.
+    jwks_ca_file: Path | None = None
     issuer: str = "roost"
     audience: str = "roost-predictions"
     issuers: tuple[TokenIssuer, ...] = Field(default=(), description="further ones")

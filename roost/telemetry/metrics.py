@@ -121,6 +121,10 @@ GATEWAY_FAILED: Final = Counter(
     "Of these, failed on the servers' side: 5xx, and gRPC statuses that mean the same.",
     ["door"],
 )
+GATEWAY_KEYS_MISSED: Final = Counter(
+    "roost_gateway_keys_missed_total",
+    "Looks, every five seconds, that found an issuer's keys not fetched from their URL; the node's log says why.",
+)
 NODE_MODELS_BYTES: Final = Gauge("roost_node_models_bytes", "Of the model server's memory, what loaded versions have.")
 NODE_BASE_BYTES: Final = Gauge("roost_node_base_bytes", "Of the model server's memory, what it has without versions.")
 NODE_UNLOAD_LEAKED: Final = Counter(

@@ -31,8 +31,17 @@ def check_tls(settings: GatewaySettings) -> None:
         raise SettingsInvalid("gateway tls_client_ca_file is set without tls_cert_file and tls_key_file: TLS is off")
     if certificate and key:
         _check_pair("gateway tls_cert_file", certificate, "gateway tls_key_file", key)
-    if authorities:
-        _read("gateway tls_client_ca_file", authorities, x509.load_pem_x509_certificates, "PEM certificates")
+    check_authorities("gateway tls_client_ca_file", authorities)
+
+
+def check_authorities(setting: str, file: Path | None) -> None:
+    """Whether the file holds certificates of authorities, where one is set.
+
+    Raises:
+        SettingsInvalid: naming the setting, the file and what is wrong with it.
+    """
+    if file:
+        _read(setting, file, x509.load_pem_x509_certificates, "PEM certificates")
 
 
 def check_client(tls: ClientTls) -> None:
@@ -41,7 +50,7 @@ def check_client(tls: ClientTls) -> None:
     Raises:
         SettingsInvalid: naming the file and what is wrong with it.
     """
-    _read("serving predict_ca_file", tls.ca_file, x509.load_pem_x509_certificates, "PEM certificates")
+    check_authorities("serving predict_ca_file", tls.ca_file)
     if tls.cert_file and tls.key_file:
         _check_pair("serving predict_cert_file", tls.cert_file, "serving predict_key_file", tls.key_file)
 

@@ -13,7 +13,7 @@ from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
 from roost.contracts.ids import InvalidId, check_id
 from roost.settings import GatewaySettings, TokenIssuer
-from serving.gateway.certificates import check_client, check_tls
+from serving.gateway.certificates import check_authorities, check_client, check_tls
 
 #: Linux keeps the path of a Unix socket in 108 bytes, the last of which is zero.
 _SOCKET_PATH_BYTES = 107
@@ -97,7 +97,13 @@ def issuers(settings: GatewaySettings) -> tuple[TokenIssuer, ...]:
     file, url = settings.jwks_file, settings.jwks_url
     if not file and not url:
         return settings.issuers
-    first = TokenIssuer(issuer=settings.issuer, audience=settings.audience, jwks_file=file, jwks_url=url)
+    first = TokenIssuer(
+        issuer=settings.issuer,
+        audience=settings.audience,
+        jwks_file=file,
+        jwks_url=url,
+        jwks_ca_file=settings.jwks_ca_file,
+    )
     return (first, *settings.issuers)
 
 
@@ -111,6 +117,7 @@ def check_settings(settings: GatewaySettings) -> None:
         raise SettingsInvalid("gateway allow_cidrs is empty, so nobody could ask: list networks, or 0.0.0.0/0 and ::/0")
     _check_networks("allow_cidrs", settings.allow_cidrs)
     _check_networks("trusted_proxies", settings.trusted_proxies)
+    _check_authority(settings)
     for issuer in issuers(settings):
         _check_issuer(issuer)
     names = [issuer.issuer for issuer in issuers(settings)]
@@ -126,6 +133,7 @@ def _check_issuer(issuer: TokenIssuer) -> None:
         raise SettingsInvalid(
             f"gateway jwks_file and jwks_url of {issuer.issuer} are both set: name one source of keys"
         )
+    _check_authority(issuer)
     if issuer.jwks_file:
         _check_keys(issuer.jwks_file)
         return
@@ -134,6 +142,14 @@ def _check_issuer(issuer: TokenIssuer) -> None:
         raise SettingsInvalid(
             f"gateway jwks_url {issuer.jwks_url!r} of {issuer.issuer} is not an http or https address"
         )
+
+
+def _check_authority(issuer: TokenIssuer | GatewaySettings) -> None:
+    if issuer.jwks_ca_file and not (issuer.jwks_url or "").startswith("https://"):
+        raise SettingsInvalid(
+            f"gateway jwks_ca_file of {issuer.issuer} is set without an https address in jwks_url: nothing is verified"
+        )
+    check_authorities("gateway jwks_ca_file", issuer.jwks_ca_file)
 
 
 def _check_rate(customer: str, rate: int) -> None:

@@ -28,6 +28,9 @@ _BY_HEADER = "type.googleapis.com/envoy.extensions.http.original_ip_detection.xf
 _MEBIBYTE = 1024 * 1024
 #: Claims whose null `model_spec.lua` cannot tell from a token without them.
 _LIMITING_CLAIMS = ("customers", "labels")
+#: Who may set the headers by which Envoys speak to each other, its deadline and retries among them. An empty list would
+#: be Envoy's own, the private networks, and a sender's address is never the broadcast's.
+_NOBODY: Message = {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]}
 #: The trace id in a traceparent header (W3C Trace Context); nothing of a header that is not one.
 _TRACE_ID = r"^(?:..-([0-9a-f]{32})-.*|.*)$"
 
@@ -51,13 +54,12 @@ def trace_id() -> Message:
 def who_asks(settings: GatewaySettings) -> Message:
     """Who asks is who connects, unless that is a trusted proxy: then it is whom the proxy names in x-forwarded-for."""
     if not settings.trusted_proxies:
-        return {"use_remote_address": True}
+        return {"use_remote_address": True, "internal_address_config": _NOBODY}
     # From the right, over all proxies that are trusted: what stands left of the first stranger, they wrote themselves.
     trusted = {"cidrs": [cidr(network) for network in settings.trusted_proxies]}
     return {
         "use_remote_address": False,
-        # Nobody may set the headers by which Envoys speak to each other.
-        "internal_address_config": {"unix_sockets": False},
+        "internal_address_config": _NOBODY,
         "original_ip_detection_extensions": [
             {
                 "name": "envoy.http.original_ip_detection.xff",

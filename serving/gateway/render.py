@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from serving.gateway import clusters
+from serving.gateway import clusters, keys
 from serving.gateway.config import GatewayConfig
 from serving.gateway.configuration import Configuration, as_text
 from serving.gateway.limits import overload_manager, runtime
@@ -27,7 +27,7 @@ def configuration(config: GatewayConfig, table: RoutingTable | None = None) -> C
             # How old the latencies are that a node paces its loads by; Envoy's own default is five seconds.
             "stats_flush_interval": "1s",
         },
-        beside=secret_files(config.settings, config.work_dir, config.tls),
+        beside=secret_files(config.settings, config.work_dir, config.tls) | keys.trust_files(config),
     )
 
 

@@ -28,11 +28,11 @@ def transport_socket(settings: GatewaySettings, directory: Path, door: str) -> M
         # Below it nothing is safe; the ciphers are Envoy's own choice, which its releases keep current.
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
         "alpn_protocols": _PROTOCOLS[door],
-        "tls_certificate_sds_secret_configs": [_secret(directory, "certificate")],
+        "tls_certificate_sds_secret_configs": [secret(directory, "certificate")],
     }
     mutual = settings.tls_client_ca_file is not None
     if mutual:
-        common["validation_context_sds_secret_config"] = _secret(directory, "clients")
+        common["validation_context_sds_secret_config"] = secret(directory, "clients")
     content = {"common_tls_context": common, "require_client_certificate": mutual}
     return {
         "name": "envoy.transport_sockets.tls",
@@ -54,7 +54,12 @@ def secret_files(settings: GatewaySettings, directory: Path, client: ClientTls |
         secrets["gateways"] = _trust(client.ca_file)
         if client.cert_file and client.key_file:
             secrets["own"] = _pair(client.cert_file, client.key_file)
-    return {_file(directory, name): _document(name, content) for name, content in secrets.items()}
+    return dict(_written(directory, name, content) for name, content in secrets.items())
+
+
+def trust_file(directory: Path, name: str, authorities: Path) -> dict[Path, str]:
+    """One more such file, of the secret with that name: whom to trust."""
+    return dict([_written(directory, name, _trust(authorities))])
 
 
 def to_gateways(tls: ClientTls, hosts: Sequence[str], directory: Path) -> Message:
@@ -67,11 +72,11 @@ def to_gateways(tls: ClientTls, hosts: Sequence[str], directory: Path) -> Messag
     # Whom to trust is in a file that may be replaced; which of them is meant is of this cluster alone.
     trust = {
         "default_validation_context": {"match_typed_subject_alt_names": names},
-        "validation_context_sds_secret_config": _secret(directory, "gateways"),
+        "validation_context_sds_secret_config": secret(directory, "gateways"),
     }
     common: Message = {"combined_validation_context": trust}
     if tls.cert_file and tls.key_file:
-        common["tls_certificate_sds_secret_configs"] = [_secret(directory, "own")]
+        common["tls_certificate_sds_secret_configs"] = [secret(directory, "own")]
     content: Message = {"common_tls_context": common, **({"sni": tls.name} if tls.name else {})}
     secured = typed(f"{_TLS}.UpstreamTlsContext", content)
     return {"transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": secured}}
@@ -101,7 +106,8 @@ def _trust(authorities: Path) -> Message:
     return {"validation_context": trust}
 
 
-def _secret(directory: Path, name: str) -> Message:
+def secret(directory: Path, name: str) -> Message:
+    """The secret of that name, from its file in `directory`."""
     source = {"path_config_source": {"path": str(_file(directory, name))}, "resource_api_version": "V3"}
     return {"name": name, "sds_config": source}
 
@@ -110,6 +116,6 @@ def _file(directory: Path, name: str) -> Path:
     return directory.absolute() / f"tls-{name}.json"
 
 
-def _document(name: str, content: Message) -> str:
-    secret = typed(f"{_TLS}.Secret", {"name": name, **content})
-    return json.dumps({"resources": [secret]}, indent=2) + "\n"
+def _written(directory: Path, name: str, content: Message) -> tuple[Path, str]:
+    found = typed(f"{_TLS}.Secret", {"name": name, **content})
+    return _file(directory, name), json.dumps({"resources": [found]}, indent=2) + "\n"

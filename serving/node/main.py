@@ -28,6 +28,7 @@ from serving.node.engine import Engine
 from serving.node.files import write_atomically
 from serving.node.gateway_meter import GatewayMeter
 from serving.node.gateway_process import retire
+from serving.node.key_watch import KeyWatch
 from serving.node.layout import Layout
 from serving.node.source import LateSource, Source
 from serving.node.sync_only import Patience, fill
@@ -89,7 +90,9 @@ def _serve(
     _tell(layout, identity, control.address)
     control.start(make_app(Controls(engine=engine, watch=watch, stop=stop.set), token))
     _wake_at(stop, engine)
-    GatewayMeter(GatewayAdmin(layout.envoy_socket).answers).start(stop)
+    admin = GatewayAdmin(layout.envoy_socket)
+    GatewayMeter(admin.answers).start(stop)
+    KeyWatch(settings.gateway, admin.stats).start(stop)
     if page:
         facts = NodeFacts(desired=lambda: watch.current, state=lambda: engine.board.state, manifest=manifests(layout))
         page.start(facts, engine.wake)

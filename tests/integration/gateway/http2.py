@@ -63,5 +63,5 @@ class RawClient:
 def http2(address: str) -> Iterator[RawClient]:
     """A client connected to ``host:port``."""
     host, port = address.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         yield RawClient(connection)

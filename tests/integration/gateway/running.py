@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -16,8 +18,7 @@ from roost.settings import GatewaySettings
 from serving.gateway import binary
 from serving.gateway.admin import GatewayAdmin
 from serving.gateway.config import GatewayConfig
-from serving.gateway.render import render
-from serving.gateway.tls import secret_files
+from serving.gateway.render import configuration, render
 from tests.parts import free_port
 
 
@@ -31,10 +32,16 @@ class Running:
     channel: grpc.Channel
     process: subprocess.Popen[bytes]
 
-    def call(self, method: str, request: bytes, *, token: str | None = None, seconds: float = 10) -> bytes:
+    def call(self, method: str, request: bytes, *, token: str | None = None, seconds: float = 60) -> bytes:
         """The bytes that the model server got for this gRPC request. Raises `grpc.RpcError`."""
         metadata = [("authorization", f"Bearer {token}")] if token else []
         return self.channel.unary_unary(method)(request, timeout=seconds, metadata=metadata)
+
+
+def logged(file: Path) -> list[dict[str, Any]]:
+    """The lines of an access log, without one that is being written."""
+    whole, _, _ = file.read_text().rpartition("\n") if file.exists() else ("", "", "")
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def configured(directory: Path, *, socket: Path, rest: str, settings: GatewaySettings | None = None) -> GatewayConfig:
@@ -62,14 +69,14 @@ def started(config: GatewayConfig, rendered: str, *, flush_ms: int = 20) -> Iter
     """The same with a configuration text that a test has changed; `flush_ms`: how long a line of a log may wait."""
     file = config.work_dir / "envoy.json"
     file.write_text(rendered)
-    for secret, content in secret_files(config.settings, config.work_dir, config.tls).items():
+    for secret, content in configuration(config).beside.items():
         secret.write_text(content)
     log = config.work_dir / "envoy.log"
     admin = GatewayAdmin(config.admin_socket)
     with (
         log.open("wb") as output,
         subprocess.Popen(_command(file, flush_ms), stdout=output, stderr=subprocess.STDOUT) as process,
-        httpx.Client(base_url=f"http://{config.rest}", timeout=20) as client,
+        httpx.Client(base_url=f"http://{config.rest}", timeout=60) as client,
         grpc.insecure_channel(config.grpc) as channel,
     ):
         try:
@@ -77,7 +84,7 @@ def started(config: GatewayConfig, rendered: str, *, flush_ms: int = 20) -> Iter
             yield Running(config=config, admin=admin, client=client, channel=channel, process=process)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _command(file: Path, flush_ms: int) -> list[str]:
@@ -87,7 +94,7 @@ def _command(file: Path, flush_ms: int) -> list[str]:
     return arguments
 
 
-def _await_ready(admin: GatewayAdmin, process: subprocess.Popen[bytes], log: Path, seconds: float = 20) -> None:
+def _await_ready(admin: GatewayAdmin, process: subprocess.Popen[bytes], log: Path, seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not admin.ready():
         if process.poll() is not None or time.monotonic() > until:

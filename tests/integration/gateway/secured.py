@@ -71,14 +71,14 @@ def a_secured_gateway(directory: Path, model_server: StandIn, *, mutual: bool) -
 
 
 def asked_by_rest(secured: Secured, pair: Pair | None, directory: Path) -> int:
-    with httpx.Client(verify=secured.context(pair, directory), timeout=10) as client:
+    with httpx.Client(verify=secured.context(pair, directory), timeout=60) as client:
         return client.post(f"https://{secured.gateway.config.rest}{PATH}", json={}).status_code
 
 
 def asked_by_grpc(secured: Secured, pair: Pair | None) -> str:
     with secured.channel(pair) as channel:
         try:
-            channel.unary_unary(PREDICT)(REQUEST, timeout=10)
+            channel.unary_unary(PREDICT)(REQUEST, timeout=60)
         except grpc.RpcError as error:
             return error.code().name
     return "OK"
@@ -89,7 +89,7 @@ def handshake(secured: Secured, context: ssl.SSLContext, *, door: str = "rest") 
     address = secured.gateway.config.rest if door == "rest" else secured.gateway.config.grpc
     host, port = address.split(":")
     with (
-        socket.create_connection((host, int(port)), timeout=10) as plain,
+        socket.create_connection((host, int(port)), timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=host) as connection,
     ):
         yield connection
@@ -106,7 +106,7 @@ def name_of(certificate: bytes | None) -> str:
     return x509.load_der_x509_certificate(certificate).subject.rfc4514_string().removeprefix("CN=")
 
 
-def await_that(holds: Callable[[], bool], seconds: float = 20) -> None:
+def await_that(holds: Callable[[], bool], seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < until, "it did not come to that in time"

@@ -80,7 +80,7 @@ def grpc_echo(socket: Path) -> Iterator[_EchoCalls]:
     try:
         yield handler
     finally:
-        server.stop(5).wait(10)
+        server.stop(5).wait(60)
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def rest_echo(port: int = 0) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         server.ending = True
-        thread.join(5)
+        thread.join(60)
 
 
 @contextmanager
@@ -105,3 +105,37 @@ def stand_in(directory: Path) -> Iterator[StandIn]:
     socket = directory / "model.sock"
     with grpc_echo(socket) as calls, rest_echo() as rest:
         yield StandIn(socket=socket, rest=rest, calls=calls)
+
+
+@contextmanager
+def slow_stand_in(socket: Path, go_on: threading.Event) -> Iterator[str]:
+    """Answers nobody before it may go on. Its REST address."""
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            go_on.wait(120)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    class SlowCalls(grpc.GenericRpcHandler):
+        def service(self, _: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler:
+            return grpc.unary_unary_rpc_method_handler(lambda request, _: go_on.wait(120) and request)
+
+    calls = grpc.server(ThreadPoolExecutor(4))
+    calls.add_generic_rpc_handlers([SlowCalls()])
+    calls.add_insecure_port(f"unix:{socket}")
+    calls.start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as rest:
+        thread = threading.Thread(target=rest.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{rest.server_port}"
+        finally:
+            go_on.set()
+            rest.shutdown()
+            thread.join(60)
+            calls.stop(1).wait(60)

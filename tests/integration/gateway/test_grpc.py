@@ -203,14 +203,14 @@ def test_a_body_that_is_not_one_plain_frame_is_refused(open_gateway: Running, bo
 
 def _raw_call(gateway: Running, body: bytes) -> dict[str, str]:
     """The response's headers. HTTP/1.1 cannot be spoken on the gRPC port, so h2 is, by the library that httpx uses."""
-    with httpx.Client(http1=False, http2=True) as client:
+    with httpx.Client(http1=False, http2=True, timeout=60) as client:
         headers = {"content-type": "application/grpc", "te": "trailers"}
         return dict(client.post(f"http://{gateway.config.grpc}{PREDICT}", content=body, headers=headers).headers)
 
 
 def test_a_compressed_call_of_a_client_is_unimplemented(open_gateway: Running):
     with grpc.insecure_channel(open_gateway.config.grpc) as channel, pytest.raises(grpc.RpcError) as caught:
-        channel.unary_unary(PREDICT)(GOOD, timeout=10, compression=grpc.Compression.Gzip)
+        channel.unary_unary(PREDICT)(GOOD, timeout=60, compression=grpc.Compression.Gzip)
 
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert "uncompressed" in (caught.value.details() or "")

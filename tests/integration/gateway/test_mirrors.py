@@ -68,7 +68,7 @@ def ask_both(gateway: Running, times: int) -> None:
         assert seen.model_spec.version_label == "stable"
 
 
-def until(holds: Callable[[], bool], seconds: float = 10) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
@@ -84,6 +84,18 @@ def copies(canary: Running) -> tuple[int, int]:
             if line.startswith(wanted):
                 found[door] = int(line.rsplit(" ", 1)[1])
     return found["rest"], found["grpc"]
+
+
+def copies_made(gateway: Running, canary: str) -> tuple[int, int]:
+    """Copies that were sent to the candidate's address, and those that were not, since it was busy with others."""
+    found = {"rq_total": 0, "rq_pending_overflow": 0}
+    address = canary.partition(".")[2].replace(".", "_").replace(":", "_")
+    for line in gateway.admin.stats().splitlines():
+        for what in found:
+            # Envoy takes the first dot of the address for the end of the cluster's name.
+            if line.startswith(f"envoy_cluster_{address}_upstream_{what}{{"):
+                found[what] += int(line.rsplit(" ", 1)[1])
+    return found["rq_total"], found["rq_pending_overflow"]
 
 
 def test_every_request_is_copied_where_all_are_asked_for_and_the_candidate_answers_it_by_its_only_version(
@@ -111,18 +123,17 @@ def test_a_share_is_copied_where_a_share_is_asked_for(
         method = gateway.channel.unary_unary(PREDICT)
         metadata = [("authorization", f"Bearer {a_token(SIGNED)}")]
         for _ in range(asked // 50):
-            for call in [method.future(REQUEST, timeout=20, metadata=metadata) for _ in range(50)]:
+            for call in [method.future(REQUEST, timeout=60, metadata=metadata) for _ in range(50)]:
                 call.result()
-        last = -1
-        while last != (last := copies(canary)[1]):
-            time.sleep(0.3)
-    # Six standard deviations: once in five hundred million.
-    assert abs(last - before - 0.3 * asked) < 6 * math.sqrt(asked * 0.3 * 0.7)
+        made, left_out = copies_made(gateway, grpc)
+        # Six standard deviations: once in five hundred million.
+        assert abs(made + left_out - 0.3 * asked) < 6 * math.sqrt(asked * 0.3 * 0.7)
+        until(lambda: copies(canary)[1] == before + made)
 
 
 @pytest.mark.parametrize("fault", ["refuses connections", "accepts and never answers"])
 def test_a_dead_candidate_slows_nobody(model_server: StandIn, keys: GatewaySettings, tmp_path: Path, fault: str):
-    """Under load: as fast as without a mirror, within what this machine's noise allows."""
+    """Whoever waited for the candidate would wait for its connection (0.25 s), or its answer (30 s)."""
     with socket.socket() as hanging, _plain(model_server, keys, tmp_path / "plain") as plain:
         hanging.bind(("127.0.0.1", 0))
         if fault == "accepts and never answers":
@@ -136,8 +147,8 @@ def test_a_dead_candidate_slows_nobody(model_server: StandIn, keys: GatewaySetti
             for _ in range(8):
                 with_it += _seconds(gateway, 50)
                 without += _seconds(plain, 50)
-    assert np.percentile(with_it, 50) < 2 * np.percentile(without, 50)
-    assert max(with_it) < 5
+    assert np.percentile(with_it, 50) < 2 * np.percentile(without, 50) + 0.1
+    assert max(with_it) < 25
 
 
 @contextlib.contextmanager
@@ -156,12 +167,12 @@ def _seconds(gateway: Running, calls: int) -> list[float]:
     def ask() -> None:
         for _ in range(calls):
             began = time.perf_counter()
-            method(REQUEST, timeout=20, metadata=token)
+            method(REQUEST, timeout=60, metadata=token)
             found.append(time.perf_counter() - began)
-        ended.wait(20)
+        ended.wait(120)
 
     threading.Thread(target=ask, daemon=True).start()
-    ended.wait(20)
+    ended.wait(120)
     return found
 
 

@@ -46,8 +46,8 @@ class Told(grpc.GenericRpcHandler):
         if signature == "slow":
             ended = threading.Event()
             context.add_callback(ended.set)
-            ended.wait(20)
-            self.cancelled.set()
+            if ended.wait(120):
+                self.cancelled.set()
         return request
 
 
@@ -67,20 +67,24 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, To
 
 def ask(gateway: Running, signature: str = "", **rest: object) -> tuple[bytes, grpc.Call]:
     request = predict_pb2.PredictRequest(model_spec={"name": "ua.default", "signature_name": signature})
-    options = {"timeout": 10.0, **rest}
+    options = {"timeout": 60.0, **rest}
     return gateway.channel.unary_unary(PREDICT).with_call(request.SerializeToString(), **options)
 
 
 def test_a_deadline_reaches_the_model_server_and_its_end_cancels_the_call_there(told: tuple[Running, Told]):
     gateway, server = told
-    ask(gateway, timeout=7.0)
+    ask(gateway, timeout=20.0)
     assert server.remaining is not None
     # gRPC rounds a deadline up on its way; the route's own limit is 30 s.
-    assert 4 < server.remaining < 8
-    with pytest.raises(grpc.RpcError) as caught:
-        ask(gateway, "slow", timeout=0.3)
-    assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert server.cancelled.wait(5), "the model server goes on for nobody"
+    assert 0 < server.remaining < 22
+    for _ in range(20):
+        with pytest.raises(grpc.RpcError) as caught:
+            ask(gateway, "slow", timeout=0.3)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        # One that a busy machine does not bring to the model server in time is not under way there.
+        if server.cancelled.wait(3):
+            break
+    assert server.cancelled.is_set(), "the model server goes on for nobody"
 
 
 def test_metadata_passes_both_ways(told: tuple[Running, Told]):
@@ -107,7 +111,7 @@ def test_an_error_of_the_model_server_arrives_with_its_code_its_words_and_its_tr
 def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """Hands each connection to `answer` once a request was read from it; then closes it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.settimeout(10)
+        listening.settimeout(60)
 
         def serve() -> None:
             while True:
@@ -116,7 +120,7 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
                 except OSError:
                     return
                 with connection:
-                    connection.settimeout(10)
+                    connection.settimeout(60)
                     while b"\r\n\r\n" not in connection.recv(65536):
                         continue
                     answer(connection)
@@ -126,7 +130,7 @@ def raw_server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
         # A thread in accept() keeps the port until somebody comes.
         listening.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
+    thread.join(60)
 
 
 def test_an_answer_in_pieces_arrives_in_pieces(tmp_path: Path):
@@ -134,11 +138,11 @@ def test_an_answer_in_pieces_arrives_in_pieces(tmp_path: Path):
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n")
-        seen.wait(10)
+        seen.wait(60)
         connection.sendall(b"4\r\nlast\r\n0\r\n\r\n")
 
     with raw_server(answer) as rest, running(configured(tmp_path, socket=tmp_path / "none", rest=rest)) as gateway:
-        client = http.client.HTTPConnection(gateway.config.rest, timeout=5)
+        client = http.client.HTTPConnection(gateway.config.rest, timeout=60)
         client.request("POST", PATH, b"{}")
         response = client.getresponse()
         assert response.read1(100) == b"first"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import httpx
 import pytest
 
 from roost.settings import GatewaySettings
-from tests.integration.gateway.running import Running, configured, running
+from tests.integration.gateway.running import Running, configured, logged, running
 from tests.integration.gateway.stand_in import StandIn
 
 pytestmark = pytest.mark.integration
@@ -38,7 +37,7 @@ def asked(gateway: Running, origin: str, forwarded: str | None, **headers: str) 
     transport = httpx.HTTPTransport(local_address=origin)
     if forwarded is not None:
         headers["x-forwarded-for"] = forwarded
-    with httpx.Client(transport=transport, base_url=f"http://{gateway.config.rest}", timeout=10) as client:
+    with httpx.Client(transport=transport, base_url=f"http://{gateway.config.rest}", timeout=60) as client:
         return client.post(PATH, json={}, headers=headers)
 
 
@@ -91,17 +90,17 @@ def test_nobody_sets_the_headers_by_which_envoys_speak_to_each_other(behind: Run
 
     answer = asked(behind, PROXY, "10.1.2.3", **told)
 
-    seen = answer.json()["headers"]
     assert answer.status_code == 200
-    assert seen.keys().isdisjoint({"x-envoy-upstream-rq-timeout-ms", "x-envoy-retry-on"})
+    seen = answer.json()["headers"]
+    # A client of a private network was taken for another Envoy: on a busy machine its own deadline struck.
+    assert seen.keys().isdisjoint({"x-envoy-internal", "x-envoy-upstream-rq-timeout-ms", "x-envoy-retry-on"})
     assert seen.get("x-envoy-original-path") != "/forged"
 
 
-def _logged(log: Path, request_id: str, seconds: float = 10) -> dict[str, object]:
+def _logged(log: Path, request_id: str, seconds: float = 60) -> dict[str, object]:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        for line in lines:
+        for line in logged(log):
             if line["request_id"] == request_id:
                 return line
         time.sleep(0.05)

@@ -50,7 +50,7 @@ def by_grpc(gateway: Running, key: str | None, name: str = "ua.default", **spec:
     """The label in the message that the model server got, and what the answer's metadata says."""
     request = predict_pb2.PredictRequest(model_spec={"name": name, **spec}).SerializeToString()
     metadata = [("x-roost-key", key)] if key else []
-    answer, call = gateway.channel.unary_unary(PREDICT).with_call(request, timeout=10, metadata=metadata)
+    answer, call = gateway.channel.unary_unary(PREDICT).with_call(request, timeout=60, metadata=metadata)
     said = dict(call.initial_metadata()).get("x-roost-label")
     return predict_pb2.PredictRequest.FromString(answer).model_spec.version_label, said
 
@@ -62,7 +62,7 @@ def many_by_grpc(gateway: Running, keys: Sequence[str | None], name: str = "ua.d
     labels = []
     for start in range(0, len(keys), 100):
         metadata = [[("x-roost-key", key)] if key else [] for key in keys[start : start + 100]]
-        calls = [method.future(request, timeout=20, metadata=each) for each in metadata]
+        calls = [method.future(request, timeout=60, metadata=each) for each in metadata]
         labels += [predict_pb2.PredictRequest.FromString(call.result()).model_spec.version_label for call in calls]
     return labels
 
@@ -131,7 +131,7 @@ def test_each_task_of_a_multi_inference_goes_where_its_own_model_sends_it(gatewa
     for key in KEYS[:20]:
         call = gateway.channel.unary_unary("/tensorflow.serving.PredictionService/MultiInference")
         seen = inference_pb2.MultiInferenceRequest.FromString(
-            call(content, timeout=10, metadata=[("x-roost-key", key)])
+            call(content, timeout=60, metadata=[("x-roost-key", key)])
         )
         labels = [task.model_spec.version_label for task in seen.tasks]
         assert labels == [by_rest(gateway, key, "ua.default"), by_rest(gateway, key, "dl.default"), "stable"]

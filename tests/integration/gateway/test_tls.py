@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 import warnings
@@ -17,7 +16,7 @@ from roost.settings import GatewaySettings
 from serving.gateway.render import render
 from tests.integration.gateway.asking import PATH, PREDICT
 from tests.integration.gateway.authorities import Authority
-from tests.integration.gateway.running import configured, started
+from tests.integration.gateway.running import configured, logged, started
 from tests.integration.gateway.secured import (
     REQUEST,
     Secured,
@@ -37,7 +36,7 @@ def test_both_doors_speak_tls_and_no_longer_plainly(tls: Secured, tmp_path: Path
     with pytest.raises(httpx.TransportError):
         tls.gateway.client.post(PATH, json={})
     with pytest.raises(grpc.RpcError) as caught:
-        tls.gateway.call(PREDICT, REQUEST, seconds=5)
+        tls.gateway.call(PREDICT, REQUEST, seconds=60)
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -79,7 +78,7 @@ def test_a_client_that_never_ends_its_handshake_is_hung_up_on(model_server: Stan
     with started(config, hasty):
         for address in (config.rest, config.grpc):
             host, port = address.split(":")
-            with socket.create_connection((host, int(port)), timeout=5) as silent:
+            with socket.create_connection((host, int(port)), timeout=60) as silent:
                 assert silent.recv(1) == b""
 
 
@@ -103,8 +102,7 @@ def test_the_access_log_names_the_subject_of_the_certificate(mutual: Secured, tm
     assert log is not None
 
     def entries() -> list[dict[str, object]]:
-        lines = [json.loads(line) for line in log.read_text().splitlines()]
-        return [line for line in lines if line["certificate"] == "CN=app-of-the-log"]
+        return [line for line in logged(log) if line["certificate"] == "CN=app-of-the-log"]
 
     await_that(lambda: {entry["api"] for entry in entries()} == {"rest", "grpc"})
 

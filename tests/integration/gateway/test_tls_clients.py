@@ -35,7 +35,7 @@ def test_the_deployers_client_follows_its_own_certificate_when_it_is_replaced(mu
 
     def outcome() -> str:
         try:
-            predictor.predict(address, "ua.default", {}, version=1, signature="", deadline=5)
+            predictor.predict(address, "ua.default", {}, version=1, signature="", deadline=60)
         except ModelServerUnavailable as error:
             return "not reached" if "UNAVAILABLE" in str(error) else str(error)
         except Permanent as error:

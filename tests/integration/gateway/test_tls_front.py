@@ -99,7 +99,7 @@ class Node:
     def signed_by(self) -> str:
         """The authority of the certificate that a new connection is shown."""
         host, port = self.address.rest.split(":")
-        shown = ssl.get_server_certificate((host, int(port)), timeout=20)
+        shown = ssl.get_server_certificate((host, int(port)), timeout=60)
         return x509.load_pem_x509_certificate(shown.encode()).issuer.rfc4514_string().removeprefix("CN=")
 
     def close(self) -> None:
@@ -127,14 +127,14 @@ class Asking:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(90)
 
     def more(self, answers: int = 20) -> None:
         before = dict(self.answers)
         await_that(lambda: all(self.answers[door] >= before[door] + answers for door in before), seconds=60)
 
     def _by_rest(self) -> None:
-        with httpx.Client(base_url=f"http://{self._config.rest}", timeout=20, trust_env=False) as client:
+        with httpx.Client(base_url=f"http://{self._config.rest}", timeout=60, trust_env=False) as client:
             while not self._over.wait(0.01):
                 answer = client.post(PATH, json={})
                 self._told("rest", "" if answer.status_code == 200 else answer.text)
@@ -143,7 +143,7 @@ class Asking:
         with grpc.insecure_channel(self._config.grpc) as channel:
             while not self._over.wait(0.01):
                 try:
-                    channel.unary_unary(PREDICT)(REQUEST, timeout=20)
+                    channel.unary_unary(PREDICT)(REQUEST, timeout=60)
                 except grpc.RpcError as error:
                     self._told("grpc", str(error.details()))
                 else:
@@ -178,7 +178,7 @@ def started(config: FrontConfig, directory: Path) -> Iterator[tuple[GatewayAdmin
             yield admin, live
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def healthy(admin: GatewayAdmin) -> bool:
@@ -267,7 +267,7 @@ def test_a_front_that_shows_what_its_gateways_do_not_know_is_answered_once_it_sh
     config = a_front(tmp_path, [node], files.front(), GatewaySettings())
     url = f"http://{config.rest}{PATH}"
     try:
-        with started(config, tmp_path) as (admin, _), httpx.Client(timeout=20, trust_env=False) as client:
+        with started(config, tmp_path) as (admin, _), httpx.Client(timeout=60, trust_env=False) as client:
             assert client.post(url, json={}).status_code == 503
 
             seen = taken_up(admin)

@@ -28,10 +28,10 @@ pytestmark = pytest.mark.integration
 
 def test_a_replaced_certificate_is_shown_to_new_connections_and_old_ones_go_on(tls: Secured, tmp_path: Path):
     host, port = tls.gateway.config.rest.split(":")
-    old = http.client.HTTPSConnection(host, int(port), context=tls.context(None, tmp_path), timeout=10)
+    old = http.client.HTTPSConnection(host, int(port), context=tls.context(None, tmp_path), timeout=60)
     old.connect()
     with tls.channel(None) as channel:
-        channel.unary_unary(PREDICT)(REQUEST, timeout=10)
+        channel.unary_unary(PREDICT)(REQUEST, timeout=60)
         assert shown(tls, tmp_path) == "first"
 
         # The two files never change at one instant: with one of them new, the old pair goes on.
@@ -45,7 +45,7 @@ def test_a_replaced_certificate_is_shown_to_new_connections_and_old_ones_go_on(t
         assert old.getresponse().status == 200
         assert old.sock is not None
         assert name_of(old.sock.getpeercert(binary_form=True)) == "first"  # type: ignore[attr-defined]  # a TLS socket
-        assert channel.unary_unary(PREDICT)(REQUEST, timeout=10)
+        assert channel.unary_unary(PREDICT)(REQUEST, timeout=60)
     assert asked_by_grpc(tls, None) == "OK"
     old.close()
 

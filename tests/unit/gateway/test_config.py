@@ -54,6 +54,13 @@ def test_a_socket_path_that_is_too_long_is_named_before_anything_starts():
         ({"jwks_file": __file__}, "test_config.py holds no set of public keys"),
         ({"jwks_url": "ftp://keys"}, "is not an http"),
         ({"jwks_url": "https:///keys"}, "is not an http"),
+        ({"jwks_ca_file": "/a"}, "jwks_ca_file of roost is set without an https address in jwks_url"),
+        ({"jwks_url": "http://a/k", "jwks_ca_file": "/a"}, "jwks_ca_file of roost is set without an https address"),
+        ({"jwks_url": "https://a/k", "jwks_ca_file": "/no.pem"}, "jwks_ca_file /no.pem does not hold PEM certificates"),
+        (
+            {"issuers": [{"issuer": "partner", "jwks_url": "https://a/k", "jwks_ca_file": __file__}]},
+            "jwks_ca_file .*test_config.py does not hold PEM certificates",
+        ),
         ({"issuers": [{"issuer": "partner"}]}, "jwks_url None of partner is not an http"),
         ({"issuers": [{"issuer": "partner", "jwks_file": "/nowhere"}]}, "jwks_file /nowhere holds no set"),
         ({"jwks_url": "https://a/k", "issuers": [{"issuer": "roost", "jwks_url": "https://b/k"}]}, "listed twice"),
