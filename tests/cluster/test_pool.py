@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 
 import pytest
@@ -87,7 +89,7 @@ def test_a_roll_whose_first_new_pod_cannot_sync_stops_there_and_goes_on_once_the
                 _give_up_after(world, 1)
                 job = ended(world, "cannot-sync")
                 assert job["status"].get("failed") == 1, world.node.logs("cannot-sync")
-                world.until("the old pods are all there and ready", lambda: world.pods().keys() == before.keys(), 90)
+                world.until("the old pods are all there and ready", lambda: world.pods().keys() == before.keys(), 180)
                 assert len(world.pods(ready=False)) == len(before) + 1
                 # What the alert RoostRestartRefused asks; the job's own pod is gone by then.
                 world.until("the deployer tells of it", lambda: refused_in_a_row(world) == _refusals(world), 120)
@@ -142,7 +144,7 @@ def test_a_deleted_pod_is_replaced_and_the_budget_allows_one_eviction_at_a_time(
         world.kubectl("delete", "pod", first, "--wait=false")
         world.settled()
         # It takes the budget a moment to see the new pod.
-        world.until("an eviction is allowed", lambda: world.get("pdb", POOL)["status"]["disruptionsAllowed"] == 1, 60)
+        world.until("an eviction is allowed", lambda: world.get("pdb", POOL)["status"]["disruptionsAllowed"] == 1, 180)
         assert _evict(world, second) is None
         refused = _evict(world, third)
         assert refused is not None
@@ -151,6 +153,33 @@ def test_a_deleted_pod_is_replaced_and_the_budget_allows_one_eviction_at_a_time(
         world.settled()
     assert {first, second}.isdisjoint(world.pods())
     assert third in world.pods()
+
+
+@pytest.mark.parametrize("dies", ["gateway", "node"])
+def test_a_container_that_dies_comes_back_in_its_pod_and_the_other_replicas_go_on(
+    world: World, bystander: str, dies: str
+) -> None:
+    before, name = world.pods(), min(world.pods())
+    live = world.rollout(bystander)
+    assert live is not None
+    counted = _restarts(world, name)
+    place = next(world.node.directory.glob(f"*_{name}_*")) / dies / "pid"
+    os.kill(int(place.read_text()), signal.SIGKILL)
+    world.until("it was started again", lambda: _restarts(world, name)[dies] == counted[dies] + 1, 120)
+    world.settled()
+    world.until("every replica answers", lambda: world.answers_everywhere(bystander, live.version), 180)
+    assert world.pods() == before
+    # A node that comes back starts its gateway anew; a gateway that does, nobody else.
+    after = _restarts(world, name)
+    assert (after["node"], after["gateway"]) == (counted["node"] + (dies == "node"), counted["gateway"] + 1)
+
+
+def _restarts(world: World, name: str) -> dict[str, int]:
+    """By container."""
+    status = world.get("pod", name)["status"]
+    return {
+        one["name"]: one["restartCount"] for one in (*status["initContainerStatuses"], *status["containerStatuses"])
+    }
 
 
 def _evict(world: World, pod: str) -> str | None:
