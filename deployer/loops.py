@@ -123,7 +123,7 @@ class Deployer:
         desired = self._written(pool)
         promoter = Promoter(self._parts, desired, self._nodes(pool))
         step = self._fenced(lambda: promoter.step().wait_seconds)
-        return self._leased(f"pool/{pool}", step, bell, desired.forget)
+        return self._leased(f"pool/{pool}", step, bell, promoter.take_over)
 
     def _canary(self, bell: Bell) -> Loop:
         pool = self._settings.serving.canary_pool

@@ -65,6 +65,16 @@ class Promoter:
         self._seen: Seen | None = None
         self._seen_at = 0.0
 
+    def take_over(self) -> None:
+        """The pool is this process's from now on: what it remembers of the pool may be of a time long ago.
+
+        The object store may have been away from the process before, which is no wait for nodes; that a rollout has
+        stood still so long is no reason to take it back at the first look.
+        """
+        self._desired.forget()
+        self._seen = None
+        self._traces.begin()
+
     def step(self) -> Pace:
         """Do what can be done now.
 

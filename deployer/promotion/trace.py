@@ -27,6 +27,12 @@ class Traces:
         self._traces: dict[str, Trace] = {}
         self._started = clock.monotonic()
 
+    def begin(self) -> None:
+        """Waits begin now: what happened to these rollouts before was another process's to see."""
+        self._started = self._clock.monotonic()
+        for trace in self._traces.values():
+            trace.marks.pop("written", None)
+
     def of(self, rollout: Rollout) -> Trace:
         """The rollout's trace, begun now where there is none."""
         return self._traces.setdefault(rollout.id, Trace())
@@ -43,7 +49,7 @@ class Traces:
             trace.marks["flip"] = now
 
     def waited(self, rollout: Rollout) -> float:
-        """Seconds since this process last wrote for it; since the phase was entered, or the process started, if not.
+        """Seconds since this process last wrote for it; if not, since it entered the phase, or this process the pool.
 
         An outage of the store is thereby no wait for nodes.
         """

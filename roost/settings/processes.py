@@ -14,7 +14,9 @@ class DeployerSettings(Section):
 
     workers: int = Field(default=4, ge=1)
     policy_file: Path | None = None
-    lease_seconds: float = Field(default=30, gt=1, description="of one rollout's row")
+    lease_seconds: float = Field(
+        default=30, gt=1, description="of one rollout's row; a step that takes longer is begun by another worker, too"
+    )
     #: Of a loop that one deployer runs for all: what a kill -9 costs until another takes over.
     loop_lease_seconds: float = Field(default=5, gt=1)
     #: Shortest time between two writes of one desired object, once a burst of two is spent.

@@ -172,11 +172,11 @@ class World:
         parts = self.parts
         self.controller = Controller(parts, self.threads)
         self.worker = Worker(parts, self.controller, name="w", lease_seconds=30)
-        fence = Fence(self.ledger, self.store, ("default", "canary"))
-        self.promoter = Promoter(parts, self.written("default", fence), self.nodes_of("default"))
+        self.fence = Fence(self.ledger, self.store, ("default", "canary"))
+        self.promoter = Promoter(parts, self.written("default", self.fence), self.nodes_of("default"))
         judge = CanaryJudge(parts, self.pools, self.threads, self.copier)
         self.canary_pool = CanaryPool(
-            parts, self.written("canary", fence), self.nodes_of("canary"), judge.judge, InlineExecutor()
+            parts, self.written("canary", self.fence), self.nodes_of("canary"), judge.judge, InlineExecutor()
         )
         self.commands = Commands(parts)
         self.reconciler = Reconciler(self.desired_store("default"), self.nodes_of("default"))
