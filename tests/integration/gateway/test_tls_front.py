@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,97 +12,19 @@ from typing import Self
 import grpc
 import httpx
 import pytest
-from cryptography import x509
 
-from roost.adapters.grpc_tls import ClientTls
 from roost.contracts.errors import SettingsInvalid
-from roost.ports.clock import SystemClock
 from roost.ports.serving import NodeAddress
 from roost.settings import GatewaySettings
-from serving.gateway import binary
-from serving.gateway.admin import GatewayAdmin
 from serving.gateway.front import FrontConfig, front
-from serving.gateway.live import LiveFiles
 from tests.integration.gateway.asking import PATH, PREDICT
 from tests.integration.gateway.authorities import Authority
+from tests.integration.gateway.fronted import Files, Node, a_front, healthy, started, taken_up
 from tests.integration.gateway.replica import Replica
-from tests.integration.gateway.running import configured, running
 from tests.integration.gateway.secured import REQUEST, Secured, asked_by_grpc, asked_by_rest, await_that
 from tests.integration.gateway.stand_in import StandIn
-from tests.parts import free_port
 
 pytestmark = pytest.mark.integration
-
-
-class Files:
-    """All certificates of a front and of the gateways behind it, in one directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.servers, self.clients, self.own = (directory / name for name in ("servers.pem", "clients.pem", "own.pem"))
-        self.own_key, self.certificate, self.key = (directory / name for name in ("own.key", "tls.crt", "tls.key"))
-
-    def front(self) -> ClientTls:
-        return ClientTls(ca_file=self.servers, cert_file=self.own, key_file=self.own_key)
-
-    @staticmethod
-    def trust(file: Path, *authorities: Authority) -> None:
-        fresh = file.with_suffix(".next")
-        fresh.write_bytes(b"".join(each.certificate for each in authorities))
-        fresh.replace(file)
-
-
-class Node:
-    """A gateway that asks for certificates, and a control port that says whether it is ready."""
-
-    def __init__(self, directory: Path, files: Files, model_server: StandIn) -> None:
-        directory.mkdir()
-        settings = GatewaySettings(
-            tls_cert_file=files.certificate,
-            tls_key_file=files.key,
-            tls_client_ca_file=files.clients,
-            access_log=directory / "access.log",
-        )
-        self._config = configured(directory, socket=model_server.socket, rest=model_server.rest, settings=settings)
-        self._control = Replica(directory.name)
-        self._gateway = ExitStack()
-        self.address = replace(self._control.address, rest=self._config.rest, grpc=self._config.grpc)
-        self.start()
-
-    def start(self) -> None:
-        self._gateway.enter_context(running(self._config))
-        self._control.ready = True
-
-    def restart(self) -> None:
-        """As a rolling restart does it: every connection to it is made anew afterwards."""
-        self._control.ready = False
-        admin = GatewayAdmin(self._config.admin_socket)
-        admin.drain()
-        await_that(lambda: admin.in_flight() == 0)
-        self._gateway.close()
-        self.log.write_text("")
-        self.start()
-
-    @property
-    def log(self) -> Path:
-        found = self._config.settings.access_log
-        assert found is not None
-        return found
-
-    def asked_by(self, name: str) -> bool:
-        """Whether that certificate, and no other, was shown to it on both doors since it started."""
-        lines = [line for line in self.log.read_text().splitlines() if line.endswith("}")]
-        shown = {door: [line for line in lines if f'"api":"{door}"' in line] for door in ("rest", "grpc")}
-        return all(found and all(f'"CN={name}"' in line for line in found) for found in shown.values())
-
-    def signed_by(self) -> str:
-        """The authority of the certificate that a new connection is shown."""
-        host, port = self.address.rest.split(":")
-        shown = ssl.get_server_certificate((host, int(port)), timeout=60)
-        return x509.load_pem_x509_certificate(shown.encode()).issuer.rfc4514_string().removeprefix("CN=")
-
-    def close(self) -> None:
-        self._gateway.close()
-        self._control.close()
 
 
 class Asking:
@@ -154,49 +74,6 @@ class Asking:
         self.failures += [f"{self.now} {door}: {failure}"] if failure else []
 
 
-def a_front(directory: Path, nodes: list[NodeAddress], tls: ClientTls, settings: GatewaySettings) -> FrontConfig:
-    return FrontConfig(
-        rest=f"127.0.0.1:{free_port()}",
-        grpc=f"127.0.0.1:{free_port()}",
-        nodes=nodes,
-        admin_socket=directory / "front.sock",
-        settings=settings,
-        tls=tls,
-    )
-
-
-@contextmanager
-def started(config: FrontConfig, directory: Path) -> Iterator[tuple[GatewayAdmin, LiveFiles]]:
-    """It takes requests, and sees all its replicas ready."""
-    admin = GatewayAdmin(config.admin_socket)
-    live = LiveFiles(directory / "front", admin, SystemClock(), deadline=60)
-    file = live.start(front(config))
-    binary.validate(file)
-    with subprocess.Popen(binary.command(binary.find_envoy("auto"), file), stderr=subprocess.DEVNULL) as process:
-        try:
-            await_that(lambda: config.admin_socket.exists() and admin.ready() and healthy(admin), seconds=60)
-            yield admin, live
-        finally:
-            process.terminate()
-            process.wait(60)
-
-
-def healthy(admin: GatewayAdmin) -> bool:
-    """Whether it sees all its replicas ready on both doors."""
-    counted = {"healthy": 0, "total": 0}
-    for line in admin.stats().splitlines():
-        for what in counted:
-            if line.startswith(f"envoy_cluster_membership_{what}{{"):
-                counted[what] += int(line.rsplit(" ", 1)[1])
-    return counted["healthy"] == counted["total"] > 0
-
-
-def taken_up(admin: GatewayAdmin) -> int:
-    """How often the front has taken up a certificate, or an authority, that is new; on both doors together."""
-    name = "envoy_cluster_client_ssl_socket_factory_ssl_context_update_by_sds{"
-    return sum(int(line.rsplit(" ", 1)[1]) for line in admin.stats().splitlines() if line.startswith(name))
-
-
 def test_pairs_and_authorities_between_a_front_and_its_gateways_are_replaced_and_no_request_fails(
     model_server: StandIn, tmp_path: Path
 ):
@@ -207,7 +84,7 @@ def test_pairs_and_authorities_between_a_front_and_its_gateways_are_replaced_and
     old.pair("node").write(files.certificate, files.key)
     old.pair("front-1").write(files.own, files.own_key)
     with ExitStack() as stack:
-        nodes = [Node(tmp_path / f"node-{number}", files, model_server) for number in (1, 2)]
+        nodes = [Node(tmp_path / f"node-{number}", files, model_server.socket, model_server.rest) for number in (1, 2)]
         for node in nodes:
             stack.callback(node.close)
         config = a_front(tmp_path, [node.address for node in nodes], files.front(), GatewaySettings())
