@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import html
 import logging
-from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketClose
 
-from deployer.console import problems
+from deployer.console import refusals
 from deployer.console.access import Gate, Role, is_loopback
 from deployer.console.problems import Refused
 from roost.telemetry import metrics
@@ -112,24 +110,6 @@ def _check_role(roles: frozenset[Role]) -> None:
 def _refuse(scope: Scope, headers: Headers, error: Refused) -> ASGIApp:
     if scope["type"] == "websocket":
         return WebSocketClose(code=1008, reason=error.title)
-    wants_page = "text/html" in headers.get("accept", "") and not scope["path"].startswith("/api/")
-    if not wants_page:
-        return problems.document(problems.of(error, scope["path"]))
-    if error.status == 401:
+    if error.status == 401 and refusals.wants_page(scope["path"], headers):
         return RedirectResponse("/login", status_code=303)
-    return _page(error)
-
-
-def _page(error: Refused) -> Response:
-    texts: Mapping[str, str] = {
-        "title": html.escape(error.title),
-        "detail": html.escape(error.detail),
-        "remedy": html.escape(error.remedy),
-    }
-    return HTMLResponse(REFUSAL.format_map(texts), status_code=error.status)
-
-
-REFUSAL: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Roost: {title}</title>
-<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
-<body style="font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:15vh auto;padding:0 1rem">
-<h1 style="font-size:1.4rem">{title}</h1><p>Refused: {detail}.</p><p>{remedy}</p></body></html>"""
+    return refusals.answer(scope["path"], headers, error)

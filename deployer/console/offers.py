@@ -10,6 +10,8 @@ from deployer.rollout.possible import Possible
 from roost.contracts.events import Command
 from roost.contracts.rollout import Phase, Rollout
 
+#: "Release" alone reads as if it went out.
+_WORDS: Final = {Command.ROLLBACK: "roll back", Command.RELEASE: "release from quarantine"}
 _REFUSED: Final = "The artifact is refused until somebody releases it."
 
 
@@ -30,7 +32,7 @@ def offers(possible: Possible, rollout: Rollout) -> tuple[ActionView, ...]:
 def _words(command: Command, rollout: Rollout) -> str:
     if command is Command.REJECT and rollout.phase in {Phase.LIVE, Phase.SETTLED}:
         return "end serving"
-    return "roll back" if command is Command.ROLLBACK else command.value
+    return _WORDS.get(command, command.value)
 
 
 def _reject(rollout: Rollout) -> str:

@@ -66,7 +66,7 @@ def buttons(console: Console, caller: Caller, actions: Sequence[ActionView], tar
     with ui.row().classes("items-center").style("gap: 8px"):
         for order, action in enumerate(allowed):
             risky = action.command in _RISKY
-            first = order == 0 and not risky
+            first = order == 0 and not risky and action.command is not Command.RELEASE
             opened = _opener(console, caller, action, target)
             button = ui.button(action.words.capitalize(), on_click=opened, color="primary" if first else None)
             button.props(f"{'unelevated' if first else 'outline'} no-caps dense padding='4px 14px'")
@@ -96,7 +96,7 @@ class _Dialog:
         self._key = str(uuid.uuid4())
         with ui.dialog() as self._dialog, ui.card().style("width: 460px; max-width: 92vw") as card:
             card.on("keydown.ctrl.enter", self._send)
-            tag("h2", f"{action.words.capitalize()} {target.label}?")
+            tag("h2", f"{action.words.capitalize()}: {target.label}?")
             tag("p", action.effect, "r-soft r-small q-ma-none")
             self._reason = ui.textarea("Reason", placeholder="Kept for ever, with your name")
             self._reason.props("outlined autogrow autofocus maxlength=2000").classes("w-full")

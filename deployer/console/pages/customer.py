@@ -39,7 +39,8 @@ def mount(console: Console) -> None:
 
             def draw(found: WhyAnswer | str, sections: Sections) -> None:
                 if isinstance(found, str):
-                    empty("Nobody of that name", f"{found[:1].upper()}{found[1:]}.", command=f"roost signup {customer}")
+                    said = f"{found[:1].upper()}{found[1:]}. Check the id; if they are new, sign them up:"
+                    empty("Nobody of that name", said, command=f"roost signup {customer}")
                 else:
                     _draw(console, caller, found, sections)
 
@@ -55,7 +56,7 @@ def _draw(console: Console, caller: Caller, answer: WhyAnswer, sections: Section
 def _head(console: Console, caller: Caller, answer: WhyAnswer) -> None:
     with ui.row().classes("w-full items-center").style("gap: 12px"):
         tag("h1", answer.name)
-        chip("serving" if answer.serving else "not as it should be", "good" if answer.serving else "wait")
+        chip(*_serving(answer))
         ui.space()
         for action in asking.different(answer.actions):
             target = asking.Target(label=answer.name, rollout_id=action.rollout_id)
@@ -72,6 +73,13 @@ def _head(console: Console, caller: Caller, answer: WhyAnswer) -> None:
             if answer.rollout_id:
                 link("The newest rollout", f"/rollouts/{answer.rollout_id}")
             link("All its rollouts", f"/?customer={answer.customer}")
+
+
+def _serving(answer: WhyAnswer) -> tuple[str, str]:
+    """In one word, and its tone. A customer in training, or gone, is as they should be."""
+    if answer.version is None:
+        return "nothing served", "mute"
+    return ("serving", "good") if answer.serving else ("not as it should be", "wait")
 
 
 def _steps(steps: tuple[WhyStep, ...]) -> None:

@@ -111,7 +111,7 @@ def _names(pool: str, found: tuple[tuple[PoolModelView, ...], dict[str, str]]) -
     if not models:
         return
     with card(f"Served names of pool {pool}"):
-        with table("Served name", "#Stable", "Loaded", "Nodes that answer with it"):
+        with table("Served name", "#Stable", "Loaded", "Answering nodes"):
             for model in models[:_NAMES]:
                 with tag("tr"):
                     customer, kind = split_served_name(model.name)

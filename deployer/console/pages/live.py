@@ -92,7 +92,9 @@ class Live(Generic[Shape]):
             self._trouble.set_visibility(error is not None)
             if error:
                 with self._trouble:
-                    note(f"{error}. What stands below is what was last read.", "bad")
+                    # Before anything was read an empty page would say that there is nothing.
+                    old = "What stands below is what was last read" if self._drawn else "Nothing could be read yet"
+                    note(f"{error}. {old}; it is tried again by itself.", "bad")
         if found is None or found == self._drawn:
             return
         if type(found) is not type(self._drawn):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from nicegui import app as pages
 from nicegui import ui
 
+from deployer.console import refusals
 from deployer.console.app import Console
 from deployer.console.pages import customer, events, fleet, frame, rollout, rollouts
 
@@ -19,6 +21,9 @@ def mount(console: Console) -> None:
     for page in (rollouts, rollout, fleet, customer, events):
         page.mount(console)
     frame.install()
+    # NiceGUI's own pages for these have no way back, show the exception's text, and answer the API with HTML.
+    pages.exception_handler(404)(refusals.nothing_there)
+    pages.exception_handler(Exception)(refusals.failed)
     ui.run_with(
         console.app,
         title="Roost",

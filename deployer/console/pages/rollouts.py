@@ -141,7 +141,8 @@ def _row(row: RolloutSummary) -> None:
             ),
             "tight",
         )
-        cell(str(row.version) if row.version else "–", "num")
+        # On a phone no heading says what the number is.
+        cell(f"v{row.version}" if row.version else "–", "num")
         cell(partial(chip, phase_words(row.phase), PHASE_TONE.get(row.phase, "run")))
         cell(partial(moment, row.entered_at, "r-soft"), "tight")
         cell(partial(link, row.reason or "open", f"/rollouts/{row.id}"), "wide")

@@ -45,7 +45,7 @@ def started(*arguments: str) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         # What it still has to say must not fill the pipe while it drains.
-        rest = process.communicate(timeout=30)[1]
+        rest = process.communicate(timeout=120)[1]
     assert process.returncode == 0, "".join(said) + rest
 
 

@@ -57,7 +57,7 @@ async def test_a_change_reaches_the_stream_by_notification(world: World):
         lines = stream.follow(console.reader, console.feed, last)
         waiting = asyncio.create_task(_first(lines))
         await asyncio.to_thread(world.receive, "ua", 2519, "retrain-again")
-        assert (await asyncio.wait_for(waiting, 10))["subject"] == "ua"
+        assert (await asyncio.wait_for(waiting, 120))["subject"] == "ua"
 
 
 async def test_the_deployers_own_handler_does_what_the_console_took_and_says_so(world: World):

@@ -23,7 +23,7 @@ class Roost:
     def __call__(self, *arguments: str, expect: int = 0) -> str:
         command = [sys.executable, "-m", "roost", *arguments]
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == expect, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
@@ -47,7 +47,7 @@ def test_an_evening_on_call(roost: Roost):
     assert "Next: Read the canary's checks" in told
     assert json.loads(roost("why", "9e", "--json"))["next"]["command"] == 'roost approve 9e --reason "…"'
 
-    done = roost("approve", "9e", "--reason", "good enough for a cohort", "--actor", "ann")
+    done = roost("approve", "9e", "--reason", "good enough for a cohort", "--actor", "ann", "--wait", "60")
     assert "9e.default version 1 is LIVE" in done
     assert " s)" in done
     assert "Version 1 of 9e.default answers on 3 of 3 replicas." in roost("why", "9e")

@@ -103,7 +103,7 @@ def test_a_first_live_version_can_be_ended_and_is_not_offered_a_rollback():
 def test_an_offer_says_what_it_comes_to():
     assert actions(seed.build(), "ua")[Command.ROLLBACK].effect.startswith("Version 1 answers again at once.")
     assert actions(seed.build(), "9e")[Command.REJECT].effect == "It ends here. What answers now goes on answering."
-    assert actions(seed.build(), "ev")[Command.RELEASE].words == "release"
+    assert actions(seed.build(), "ev")[Command.RELEASE].words == "release from quarantine"
 
 
 def test_a_store_that_does_not_say_takes_nothing_off_the_page():
