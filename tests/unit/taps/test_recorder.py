@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -159,12 +158,12 @@ def test_a_request_that_is_too_large_is_not_recorded() -> None:
 
 
 def test_offers_never_wait_however_many_there_are() -> None:
-    tapped, before, began = Tapped(ALL), counted("full"), time.perf_counter()
+    tapped, before = Tapped(ALL), counted("full")
 
+    # Nobody takes from the queue: an offer that waited would wait for ever.
     for _ in range(200):
         tapped.recorder.offer_copy(Copy(path="/", body=b""))
 
-    assert time.perf_counter() - began < 1
     assert counted("full") - before == 200 - 64
 
 
