@@ -29,7 +29,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def gcs_server(directory: Path, *, seconds: float = 20) -> Iterator[StorageSettings]:
+def gcs_server(directory: Path, *, seconds: float = 90) -> Iterator[StorageSettings]:
     """A real GCS-compatible server with its objects under `directory`; ready when this yields."""
     directory.mkdir(parents=True, exist_ok=True)
     server = serve_gcs(directory / "objects", free_port())
@@ -42,7 +42,7 @@ def gcs_server(directory: Path, *, seconds: float = 20) -> Iterator[StorageSetti
             yield StorageSettings(bucket="roost-test", endpoint=server.endpoint, deadline_seconds=20)
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path, until: float) -> None:
