@@ -106,6 +106,23 @@ class _Connections(KafkaConnectionManager):  # type: ignore[misc]  # the base sh
             connection.close_future.add_errback(lambda _: self._ended(connection))
         return connection
 
+    async def _build_transport(self, node: Any, timeout_at: float | None = None) -> Any:
+        """As the base, and what a broker says before it hangs up is heard.
+
+        kafka-python 3.0.12 throws away what came together with the end of a connection. On a busy machine the alert of
+        a TLS port and the end that follows it come together: why we were refused was known at some attempts only.
+        """
+        transport = await super()._build_transport(node, timeout_at)
+        received = transport._sock_recv  # noqa: SLF001 (the client offers no other place)
+
+        def heard() -> tuple[bytes, Exception | None]:
+            data, error = received()
+            # The end is still there at the next look.
+            return data, None if data else error
+
+        transport._sock_recv = heard  # noqa: SLF001 (as above)
+        return transport
+
     def _good(self) -> None:
         if self.bootstrapped:
             self._witness.refused = None
