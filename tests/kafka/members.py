@@ -1,4 +1,4 @@
-"""Members of a consumer group as the processes that they are in production: `roost consume models`."""
+"""Members of a consumer group as the processes that they are in production: `roost consume models`, or `signups`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[2]
 class Member:
     """One process."""
 
-    def __init__(self, name: str, directory: Path, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, what: str, directory: Path, environment: dict[str, str], code: Path) -> None:
         self.name, self.log = name, directory / f"{name}.log"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "roost", "consume", "models"],
-                env=environment,
-                cwd=ROOT,
+                [sys.executable, "-m", "roost", "consume", what],
+                env=environment | {"PYTHONPATH": str(code)},
+                cwd=code,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -85,8 +85,14 @@ class Members:
         }
         self.started: list[Member] = []
 
-    def join(self) -> Member:
-        self.started.append(Member(f"member-{len(self.started) + 1}", self._directory, self._environment))
+    def know(self, **environment: str) -> None:
+        """Settings more for everybody who joins from now on."""
+        self._environment |= environment
+
+    def join(self, what: str = "models", *, code: Path = ROOT) -> Member:
+        """One more, of that release."""
+        name = f"member-{len(self.started) + 1}"
+        self.started.append(Member(name, what, self._directory, self._environment, code))
         return self.started[-1]
 
     def roost(self, *words: str) -> subprocess.CompletedProcess[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -45,14 +48,52 @@ class Installation:
     def processes(self, *, signups: Path, models: Path, deployers: tuple[Path, ...]) -> None:
         """From now on these run, each of that release; those of before have ended as a pod does.
 
-        One consumer a topic, as the embedded broker has it: groups of several are `tests/kafka`'s.
+        One consumer a topic, as the embedded broker has it: old and new members of one group are `tests/kafka`'s.
         """
-        before = [name for name in self.fleet.processes if not name.startswith(("node-", "canary-"))]
+        before = [name for name in self.fleet.processes if name.startswith(("signups", "models", "deployer-"))]
         self.end(*before)
         self.fleet.spawn("signups", "consume", "signups", code=signups)
         self.fleet.spawn("models", "consume", "models", code=models)
         for number, code in enumerate(deployers):
             self.fleet.spawn(f"deployer-{number}", "deployer", code=code)
+
+    def consoles(self, **codes: Path) -> None:
+        """Consoles by name, each of that release; returns when each answers."""
+        for name, code in codes.items():
+            self.fleet.spawn(name, "console", code=code)
+        for name in codes:
+            eventually(lambda one=name: self._address(one) is not None, self.told, 300)  # type: ignore[misc]
+
+    def roost(self, code: Path, console: str, *words: str) -> str:
+        """What a command of that release prints, asking that console."""
+        environment = self.fleet.environment | {
+            "PYTHONPATH": str(code),
+            "ROOST_CONSOLE__URL": f"http://{self._address(console)}",
+            "COLUMNS": "200",
+        }
+        command = [sys.executable, "-m", "roost", *words]
+        done = subprocess.run(
+            command, env=environment, cwd=code, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.told()}"
+        return done.stdout
+
+    def tells(self, code: Path, console: str, *words: str, reason: str) -> None:
+        """A command that changes something; accepted and done, be it after the wait."""
+        said = self.roost(code, console, *words, "--reason", reason, "--actor", "ann", "--wait", "60", "--json")
+        assert json.loads(said)["done_at"] is not None, said
+
+    def waits(self, customer: str) -> None:
+        """Until their rollout waits for a person."""
+        eventually(
+            lambda: self._phases(customer)[-1:] == [Phase.AWAITING_APPROVAL], lambda: self._why(customer), seconds=300
+        )
+
+    def _address(self, console: str) -> str | None:
+        for line in (self.fleet.root / f"{console}.log").read_text().splitlines():
+            if '"action": "listen"' in line and "console answers" in line:
+                return str(json.loads(line)["address"])
+        return None
 
     def end(self, *names: str) -> None:
         """By SIGTERM; each must end well."""
@@ -88,7 +129,9 @@ class Installation:
         eventually(lambda: answers() == wanted, lambda: f"{answers()} answer, not {wanted}\n{self.told()}")
 
     def _why(self, customer: str) -> str:
-        lines = [f"{one.after}: {one.reason}" for one in self.fleet.ledger.history(self._rollouts[customer])]
+        rollout = self._rollouts[customer]
+        known = self._phases(customer)
+        lines = [f"{one.after}: {one.reason}" for one in self.fleet.ledger.history(rollout)] if known else ["no row"]
         return "\n".join([f"{customer} is not live:", *lines, self.told()])
 
     def _phases(self, customer: str) -> list[Phase]:

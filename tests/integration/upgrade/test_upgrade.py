@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ def installation(
             "ROOST_AIRFLOW__USERNAME": "ann",
             "ROOST_AIRFLOW__PASSWORD": "secret",
             "ROOST_KAFKA__PARTITIONS": "1",
+            "ROOST_CONSOLE__PORT": "0",
             "ROOST_DEPLOYER__LEASE_SECONDS": "30",
             "ROOST_KAFKA__SESSION_TIMEOUT_MS": "6000",
             "ROOST_KAFKA__HEARTBEAT_INTERVAL_MS": "1000",
@@ -67,8 +69,9 @@ def test_old_and_new_processes_bring_customers_live_beside_each_other(
     installation.is_live(installation.comes("two"))
     installation.nodes({"node-1": "default"}, NEW)
     installation.processes(signups=NEW, models=old, deployers=(old, NEW))
-    for customer in [installation.comes(kind) for kind in ("three", "one")]:
-        installation.is_live(customer)
+    installation.consoles(console_old=old, console_new=NEW)
+    people_look_and_decide(installation, old)
+    installation.end("console_old", "console_new")
 
     # Back to the earlier deployer, while the models' consumer and the nodes are new.
     installation.nodes({"node-2": "default", "canary-1": "canary"}, NEW)
@@ -78,3 +81,22 @@ def test_old_and_new_processes_bring_customers_live_beside_each_other(
     installation.processes(signups=NEW, models=NEW, deployers=(NEW,))
     installation.is_live(installation.comes("three"))
     installation.nothing_is_lost()
+
+
+def people_look_and_decide(installation: Installation, old: Path) -> None:
+    """Commands of one release ask the console of the other: freeze, look, thaw, approve."""
+    installation.tells(old, "console_new", "freeze", reason="the upgrade")
+    held = [installation.comes(kind) for kind in ("three", "one")]
+    for customer in held:
+        installation.waits(customer)
+    for code, console in ((old, "console_new"), (NEW, "console_old")):
+        waiting = json.loads(installation.roost(code, console, "rollouts", "--phase", "AWAITING_APPROVAL", "--json"))
+        assert {row["customer"] for row in waiting["items"]} == set(held)
+        assert "the upgrade" in installation.roost(code, console, "why", held[0])
+        # From the database, whose schema is the newer one.
+        assert held[0] in installation.roost(code, console, "customers", "--json")
+    installation.tells(NEW, "console_old", "thaw", reason="looked at")
+    installation.tells(old, "console_new", "approve", held[0], reason="fine")
+    installation.tells(NEW, "console_old", "approve", held[1], reason="fine")
+    for customer in held:
+        installation.is_live(customer)

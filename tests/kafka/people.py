@@ -1,0 +1,59 @@
+"""Engineers who send commands while members of a group come and go, and what each of them sent."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime
+
+from roost.adapters.kafka import open_publisher
+from roost.contracts.cloudevents import Event
+from roost.contracts.errors import BrokerUnavailable
+from roost.contracts.events import DEPLOY_COMMAND, Command, DeployCommand
+from roost.settings import KafkaSettings
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+CUSTOMERS = 30
+
+
+class People:
+    """Thirty customers' engineers, each of whom sends one command after the other, every third of them twice."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._publisher = open_publisher(kafka)
+        self._enough = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+        self.sent: dict[str, list[str]] = {f"c{number}": [] for number in range(CUSTOMERS)}
+
+    def __enter__(self) -> dict[str, list[str]]:
+        self._thread.start()
+        return self.sent
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join(120)
+        self._publisher.close()
+
+    def _send(self) -> None:
+        number = 0
+        while not self._enough.is_set():
+            events = [_command(customer, number) for customer in self.sent]
+            self._until_taken(events if number % 3 else [*events, *events])
+            for event in events:
+                self.sent[event.subject].append(event.id)
+            number += 1
+            self._enough.wait(0.1)
+
+    def _until_taken(self, events: list[Event]) -> None:
+        while True:
+            try:
+                self._publisher.publish_all(events)
+            except BrokerUnavailable:
+                # Any of them may have been published: all go again, as the port asks for.
+                continue
+            return
+
+
+def _command(customer: str, number: int) -> Event:
+    data = DeployCommand(command=Command.RETRY, actor="ann", reason=f"number {number}", customer=customer)
+    name = f"{customer}-{number}"
+    return Event(id=name, type=DEPLOY_COMMAND, source="tests", subject=customer, time=T0, data=data)

@@ -1,0 +1,125 @@
+"""Old and new members of one group, beside each other, as the rolling update of a Deployment with several replicas has them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from roost.adapters.kafka import open_publisher
+from roost.adapters.postgres import PostgresLedger, open_ledger
+from roost.contracts.cloudevents import Event
+from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp
+from roost.ports.ledger import OnboardingStage
+from roost.settings import DatabaseSettings
+from tests.contract.airflow_stand_in import AirflowStandIn, served
+from tests.integration.upgrade.earlier import code_before
+from tests.kafka.history import assert_same
+from tests.kafka.members import Member, Members
+from tests.kafka.people import CUSTOMERS, People
+from tests.kafka.three import ThreeBrokers, until
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
+
+
+@pytest.fixture
+def ledger(database_settings: DatabaseSettings) -> Iterator[PostgresLedger]:
+    found = open_ledger(database_settings)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def members(kafka: ThreeBrokers, database_settings: DatabaseSettings, tmp_path: Path) -> Iterator[Members]:
+    found = Members(kafka.settings, database_settings, tmp_path)
+    yield found
+    found.end()
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """The code of before the traces; the schema is today's."""
+    return code_before("v0005_traces", tmp_path / "earlier")
+
+
+def both_poll(*members: Member) -> None:
+    for member in members:
+        until(f"{member.name} polls", member.ready)
+
+
+def test_old_and_new_members_of_one_group_take_every_command_once_and_in_order(
+    kafka: ThreeBrokers, ledger: PostgresLedger, members: Members, old: Path
+) -> None:
+    def more() -> Callable[[], bool]:
+        before = len(ledger.commands(100_000))
+        return lambda: len(ledger.commands(100_000)) >= before + 3 * CUSTOMERS
+
+    with People(kafka.settings) as sent:
+        first, second = members.join(code=old), members.join(code=old)
+        both_poll(first, second)
+        until("the old ones take commands", more())
+        # One replica after the other: what one leaves, the other takes over, of whichever release.
+        newer = members.join()
+        both_poll(newer)
+        first.leave()
+        until("both releases take commands", more())
+        # And back again, in the midst of it.
+        older = members.join(code=old)
+        both_poll(older)
+        newer.kill()
+        until("the old ones go on", more())
+        last = members.join()
+        both_poll(last)
+        second.leave()
+        older.leave()
+        until("the new one goes on alone", more())
+    expected = sum(len(ids) for ids in sent.values())
+    until("everything is taken", lambda: len(ledger.commands(100_000)) >= expected)
+    taken: dict[str, list[str]] = {}
+    for row in reversed(ledger.commands(100_000)):
+        taken.setdefault(str(row.command.customer), []).append(row.event_id.removeprefix("tests "))
+    assert_same(sent, taken)
+
+
+def test_old_and_new_members_of_one_group_start_one_run_for_each_signup(
+    kafka: ThreeBrokers, ledger: PostgresLedger, members: Members, old: Path
+) -> None:
+    airflow, publisher = AirflowStandIn(), open_publisher(kafka.settings)
+
+    def sign_up(wave: str) -> None:
+        customers = [f"{wave}{number}" for number in range(20)]
+        publisher.publish_all([_signup(customer) for customer in [*customers, *customers]])
+        until(f"{wave} is in training", lambda: set(customers) <= in_training())
+
+    def in_training() -> set[str]:
+        return {row.customer for row in ledger.customers(OnboardingStage.TRAINING)}
+
+    with served(airflow) as url:
+        members.know(
+            ROOST_AIRFLOW__URL=url,
+            ROOST_AIRFLOW__USERNAME="ann",
+            ROOST_AIRFLOW__PASSWORD="secret",
+        )
+        first = members.join("signups", code=old)
+        newer = members.join("signups")
+        both_poll(first, newer)
+        sign_up("both")
+        newer.kill()
+        sign_up("old")
+        both_poll(members.join("signups"))
+        first.leave()
+        sign_up("new")
+    publisher.close()
+    started = Counter(dict(run["conf"])["customer_id"] for run in airflow.runs.values())  # type: ignore[call-overload]  # a document
+    assert set(started.values()) == {1}
+    assert set(started) == {row.customer for row in ledger.customers()}
+
+
+def _signup(customer: str) -> Event:
+    data = CustomerSignedUp(customer=customer)
+    return Event(
+        id=customer, type=CUSTOMER_SIGNED_UP, source="tests", subject=customer, time=datetime.now(UTC), data=data
+    )
