@@ -68,7 +68,7 @@ class EmbeddedBroker:
     def settings(self) -> KafkaSettings:
         return KafkaSettings(bootstrap=self.address, **_QUICK)
 
-    def start(self, seconds: float = 20) -> None:
+    def start(self, seconds: float = 90) -> None:
         url = f"tcp://{self.address}"
         command = [self._binary, "broker", "--listener-url", url, "--advertised-listener-url", url]
         with self._log.open("ab") as output:

@@ -29,7 +29,7 @@ def program(name: str) -> str:
     return found
 
 
-def eventually(what: str, look: Callable[[], Any], seconds: float = 90) -> Any:
+def eventually(what: str, look: Callable[[], Any], seconds: float = 180) -> Any:
     """The first true value of `look`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -73,7 +73,7 @@ def entered(directory: Path) -> Iterator[None]:
             _checked(_libc.setns(handle, 0))
             os.close(handle)
         os.chdir(place)
-    until("no process is left in the network of the tests", lambda: not _left(ours), 30, told=lambda: str(_left(ours)))
+    until("no process is left in the network of the tests", lambda: not _left(ours), 180, told=lambda: str(_left(ours)))
 
 
 def _left(ours: str) -> list[str]:

@@ -64,6 +64,6 @@ def joined(cluster: Cluster) -> Iterator[Node]:
         running("agent", agent, cluster.directory, alone=False),
         running("proxy", proxy, cluster.directory, alone=False),
     ):
-        until("the node is ready", ready, 60, told=node.agent_log)
+        until("the node is ready", ready, 180, told=node.agent_log)
         yield node
-    until("every container has ended", lambda: memory.cleared(pods), 30)
+    until("every container has ended", lambda: memory.cleared(pods), 180)

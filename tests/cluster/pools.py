@@ -29,9 +29,9 @@ def no_failure(world: World, bystander: str) -> Iterator[None]:
     live = world.rollout(bystander)
     assert live is not None
     with world.load(bystander) as load:
-        world.until("the load is on", lambda: load.report.total >= 20, 60)
+        world.until("the load is on", lambda: load.report.total >= 20, 180)
         yield
-        world.until("every replica answers", lambda: world.answers_everywhere(bystander, live.version), 60)
+        world.until("every replica answers", lambda: world.answers_everywhere(bystander, live.version), 180)
     assert load.report.failures == []
 
 

@@ -17,7 +17,7 @@ def test_the_api_server_is_the_version_that_the_module_names(cluster: Cluster) -
 
 
 def test_a_service_accounts_token_is_its_own_and_may_do_nothing_without_a_role(cluster: Cluster) -> None:
-    until("its account is there", lambda: cluster.kubectl("get", "sa", "default", "-o", "name", check=False), 60)
+    until("its account is there", lambda: cluster.kubectl("get", "sa", "default", "-o", "name", check=False), 180)
     with cluster.client(cluster.token_of("default", "default")) as api:
         who = client.AuthenticationV1Api(api).create_self_subject_review(client.V1SelfSubjectReview())
         assert who.status.user_info.username == "system:serviceaccount:default:default"

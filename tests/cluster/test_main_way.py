@@ -16,7 +16,7 @@ def test_a_signup_event_becomes_an_answer_of_every_replica_through_the_gateways_
 ) -> None:
     live = world.rollout(bystander)
     assert live is not None
-    assert world.until("every replica answers", lambda: world.answers_everywhere(bystander, live.version), 60)
+    assert world.until("every replica answers", lambda: world.answers_everywhere(bystander, live.version), 180)
     types = Counter(event.type for event in world.events() if event.subject.startswith(bystander))
     assert types["roost.rollout.live.v1"] == 1
     console = next(iter(world.pods("roost-console", None)))
@@ -26,7 +26,7 @@ def test_a_signup_event_becomes_an_answer_of_every_replica_through_the_gateways_
 
 def test_the_service_leads_to_ready_replicas_by_rest_and_grpc(world: World, bystander: str) -> None:
     with world.load(bystander, per_second=40) as load:
-        world.until("a hundred answers", lambda: load.report.total >= 100, 60)
+        world.until("a hundred answers", lambda: load.report.total >= 100, 180)
     assert load.report.failures == []
 
 

@@ -25,7 +25,7 @@ def test_a_rollout_restart_in_the_middle_of_a_promotion_ends_with_the_new_versio
         world.kubectl("rollout", "restart", f"deployment/{POOL}")
         live = world.until_phase("yv", *_DONE, run_id="in-the-middle")
         world.settled()
-        world.until("every new replica answers", lambda: world.answers_everywhere("yv", live.version), 90)
+        world.until("every new replica answers", lambda: world.answers_everywhere("yv", live.version), 180)
     assert load.report.failures == []
     phases = [line.after for line in world.ledger.history(live.id)]
     assert len(phases) == len(set(phases)), phases
@@ -54,7 +54,7 @@ def test_a_canary_that_crashes_over_and_over_lets_nothing_pass_and_once_it_is_me
         world.settled(CANARY)
         _patch(world, {"strategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}})
         live = world.until_phase("mq", *_DONE, run_id="crashing-canary", seconds=300)
-        assert world.until("every replica answers", lambda: world.answers_everywhere("mq", live.version), 60)
+        assert world.until("every replica answers", lambda: world.answers_everywhere("mq", live.version), 180)
     assert load.report.failures == []
 
 

@@ -35,7 +35,7 @@ def test_each_process_is_scraped_and_shows_the_catalogue_and_every_rule_and_pane
 ) -> None:
     program("prometheus")
     live = world.signed_up("ha")
-    assert world.until("every replica answers", lambda: world.answers_everywhere("ha", live.version), 60)
+    assert world.until("every replica answers", lambda: world.answers_everywhere("ha", live.version), 180)
     jobs = addresses(world)
     with scraping(tmp_path, jobs) as prometheus:
         up = "each process is scraped"

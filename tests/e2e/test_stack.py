@@ -23,7 +23,7 @@ def status(world: World) -> dict[str, Any]:
 
 
 def test_every_part_is_ready_at_the_address_that_status_gives(world: World) -> None:
-    world.until("everything is ready", lambda: status(world)["state"] == "ready", 90)
+    world.until("everything is ready", lambda: status(world)["state"] == "ready", 180)
     document = status(world)
     states = {part["name"]: part["state"] for part in document["parts"]}
     assert states == {name: "done" if name in STEPS else "ready" for name in states}

@@ -63,7 +63,7 @@ def test_a_signup_is_one_trace_from_the_event_to_the_flip_on_every_replica(world
         flipped = {one["attributes"]["roost.node"] for one in found.named("node flip")}
         return found if told and flipped >= replicas and found.named("train_customer_model") else None
 
-    trace: Trace = world.until("every process has told its part", whole, 90)
+    trace: Trace = world.until("every process has told its part", whole, 180)
     told = {(one["name"], trace.parent(one), one["service"]) for one in trace.spans}
     assert set(WAY) - told == set()
     # Nobody's parent is missing, and there is one beginning.

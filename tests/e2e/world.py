@@ -205,4 +205,4 @@ class World:
             found = next(one for one in status["parts"] if one["name"] == part)
             return found["pid"] not in (None, before) and found["state"] == "ready"
 
-        self.until(f"{part} is back", look, 90)
+        self.until(f"{part} is back", look, 180)

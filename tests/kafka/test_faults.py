@@ -102,7 +102,7 @@ class Outbox:
 
     def until_empty(self) -> None:
         self._full.set()
-        self._threads[0].join(30)
+        self._threads[0].join(120)
         until("the outbox is empty", lambda: self._ledger.pending_events() == 0)
 
 
@@ -137,7 +137,7 @@ def test_with_too_few_replicas_in_sync_publishing_fails_by_name_and_goes_on_once
     started = time.monotonic()
     with pytest.raises(BrokerUnavailable, match=r"replicas"):
         publisher.publish(refused)
-    assert time.monotonic() - started < 60
+    assert time.monotonic() - started < 180
     gone.start()
     kafka.until_in_sync(Topic.CUSTOMERS, 3)
     kafka.configure(Topic.CUSTOMERS, {IN_SYNC: "2"})

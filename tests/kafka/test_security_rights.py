@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import pytest
 from kafka import errors
 from kafka.admin import ACLOperation, ConfigResource, ConfigResourceType, NewTopic, ResourceType
 
-from roost.adapters.kafka import ensure_acls, open_publisher, open_reader, open_source
+from roost.adapters.kafka import KafkaSource, ensure_acls, open_publisher, open_reader, open_source
 from roost.adapters.kafka.admin import admin_client
 from roost.contracts.cloudevents import Message
 from roost.contracts.errors import BrokerRefused
@@ -81,13 +82,19 @@ def test_an_account_joins_its_own_groups_only(secured: Secured, account: Account
     def join(group: str) -> None:
         source = open_source(settings, [own], group)
         try:
-            for _ in range(10):
-                source.poll(0.2)
+            until_joined(source)
         finally:
             source.close()
 
     joined = allowed([*(group.value for group in Group), "roost-events-chat"], join)
     assert joined == {group.replace("*", "chat") for group in DUTIES[account].groups}
+
+
+def until_joined(source: KafkaSource, seconds: float = 120) -> None:
+    """Poll until partitions are its own, or it is refused: a broker that is slow to say either has said neither."""
+    until = time.monotonic() + seconds
+    while not (source.poll(0.2), source.lag())[1]:
+        assert time.monotonic() < until, "neither joined nor refused"
 
 
 @contextmanager

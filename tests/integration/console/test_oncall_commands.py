@@ -39,7 +39,7 @@ def test_an_evening_on_call(roost: Roost):
     """One console, one story: look, understand, approve, be refused, follow."""
     listed = roost("rollouts")
     assert "AWAITING_APPROVAL" in listed
-    rows = json.loads(roost("rollouts", "--customer", "ua", "--phase", "LIVE", "--json"))["items"]
+    rows = json.loads(roost("rollouts", "ua", "--phase", "LIVE", "--json"))["items"]
     assert [(row["customer"], row["version"]) for row in rows] == [("ua", 2)]
 
     told = roost("why", "9e")
@@ -83,6 +83,8 @@ def test_following_shows_what_comes(roost: Roost):
         (("approve", "9e", "--reason", " "), 1, "reason"),
         (("release", "ua", "--reason", "x"), 1, "quarantined"),
         (("rollouts", "--phase", "nope"), 2, "nope"),
+        (("rollouts", "ua", "--customer", "dl"), 2, "two customers"),
+        (("freeze", "fleet", "--reason", "x"), 1, "name no customer"),
     ],
 )
 def test_bad_input_is_one_line_with_a_remedy(empty_console: str, arguments: tuple[str, ...], code: int, says: str):

@@ -166,7 +166,7 @@ class Fleet:
         inputs = {"x": np.asarray([1.0], dtype=np.float32)}
         try:
             found = self.predictor.predict(
-                node.grpc, name, inputs, version=None, signature="serving_default", deadline=5
+                node.grpc, name, inputs, version=None, signature="serving_default", deadline=30
             )
         except ModelServerUnavailable:
             return float("nan")

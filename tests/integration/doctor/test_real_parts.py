@@ -71,7 +71,7 @@ def test_the_command_says_all_in_json_and_ends_with_one(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 1, done.stderr
     found = {one["about"]: one for one in json.loads(done.stdout)}

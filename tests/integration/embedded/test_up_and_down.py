@@ -47,7 +47,7 @@ class Command:
             capture_output=True,
             text=True,
             check=False,
-            timeout=200,
+            timeout=280,
         )
 
     def background(self, *words: str) -> subprocess.Popen[str]:
@@ -93,7 +93,7 @@ def roost(tmp_path: Path) -> Iterator[Command]:
     assert command.left() == []
 
 
-def until(holds: Callable[[], bool], seconds: float = 60) -> None:
+def until(holds: Callable[[], bool], seconds: float = 180) -> None:
     """Wait until it holds; fail by name after so many seconds."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -163,7 +163,7 @@ def test_ctrl_c_stops_everything(roost: Command) -> None:
     running = roost.background("up", "--only", "object-store")
     until(lambda: roost("status").returncode == 0)
     running.send_signal(signal.SIGINT)
-    said, _ = running.communicate(timeout=60)
+    said, _ = running.communicate(timeout=180)
     assert running.returncode == 0
     assert "everything is stopped" in said
     assert roost.left() == []
@@ -210,7 +210,7 @@ def test_the_log_of_a_part_can_be_followed_and_an_unknown_one_names_those_there_
     Supervisor(roost.state).stop_part("object-store")
     assert "stopped: object-store" in following.stdout.readline()
     following.send_signal(signal.SIGINT)
-    following.communicate(timeout=20)
+    following.communicate(timeout=180)
     assert following.returncode == 0
 
 
@@ -230,4 +230,4 @@ def _kill_supervisor(roost: Command) -> None:
     pid = Supervisor(roost.state).pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=10)
+    psutil.wait_procs([psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=60)

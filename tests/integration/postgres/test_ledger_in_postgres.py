@@ -66,7 +66,7 @@ def channels_after(wakeups_settings: DatabaseSettings, act: object) -> frozenset
         assert wakeups.wait(0) == {"rollouts", "commands", "outbox", "onboarding"}
         assert wakeups.wait(0) == frozenset()
         act()  # type: ignore[operator]  # a lambda
-        return wakeups.wait(10)
+        return wakeups.wait(60)
     finally:
         wakeups.close()
 
@@ -98,7 +98,7 @@ def test_what_is_rolled_back_wakes_nobody(ledger: PostgresLedger, database_setti
     wakeups = open_wakeups(database_settings)
     wakeups.wait(0)
     ledger.receive(a_rollout(), event_id="e", events=[])
-    wakeups.wait(5)
+    wakeups.wait(60)
     ledger.receive(a_rollout(), event_id="e", events=[an_event()])
     assert wakeups.wait(0.2) == frozenset()
     wakeups.close()
@@ -123,9 +123,9 @@ def test_after_lost_connections_the_next_call_works(
     ledger.add_events([an_event("after")])
     assert [row.event.id for row in ledger.unpublished(10)] == ["before", "after"]
     with pytest.raises(DatabaseUnavailable):
-        wakeups.wait(5)
+        wakeups.wait(60)
     # What was missed is unknown, so all channels are told.
-    assert wakeups.wait(5) == {"rollouts", "commands", "outbox", "onboarding"}
+    assert wakeups.wait(60) == {"rollouts", "commands", "outbox", "onboarding"}
     wakeups.close()
 
 
@@ -152,7 +152,7 @@ def test_a_database_that_is_away_is_named_without_its_password(unused_port: int)
     started = time.monotonic()
     with pytest.raises(DatabaseUnavailable, match=str(unused_port)) as caught:
         ledger.customers()
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60
     assert "geheim" not in str(caught.value)
     ledger.close()
 
@@ -184,7 +184,7 @@ def test_two_migrations_at_once_both_succeed(postgres_url: str) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(180)
     assert reached == [migrate.head()] * 3
 
 
@@ -217,7 +217,7 @@ def test_a_slow_commit_never_shows_an_older_event_later(database_settings: Datab
         second.join(0.3)
         assert second.is_alive()
         assert quick.recent_events(limit=10) == []
-    second.join(10)
+    second.join(120)
     assert [row.event.id for row in quick.recent_events(limit=10)] == ["first", "second"]
     slow.close()
     quick.close()
