@@ -120,7 +120,8 @@ class Possible:
             first = unknown if rollout.facts.get(PREVIOUS_UNKNOWN) else "is the first: there is none to return to"
             return (
                 f"Version {rollout.version} of {rollout.name} {first}. Train again "
-                f"with `roost train {rollout.customer}`, or end its serving with `roost reject --rollout {rollout.id}`."
+                f"with `roost train {rollout.customer}`, or end its serving with "
+                f"`roost reject --rollout {rollout.id} --reason …`."
             )
         return refusal
 
@@ -153,7 +154,10 @@ class Possible:
             return None
         gone = self._gone(rollout)
         if gone is not None:
-            return f"{gone}: deploy a new model instead, or end its serving with `roost reject --rollout {rollout.id}`."
+            return (
+                f"{gone}: deploy a new model instead, or end its serving with "
+                f"`roost reject --rollout {rollout.id} --reason …`."
+            )
         every = RolloutQuery(customer=rollout.customer, model=rollout.model, limit=10_000)
         digest = next((row.digest for row in self._ledger.rollouts(every) if row.version == version), None)
         entry = self._ledger.quarantined(digest) if digest else None

@@ -46,17 +46,20 @@ def register(app: typer.Typer) -> None:
 
 
 def customers(
-    stage: Annotated[OnboardingStage | None, typer.Option(help="Only those who stand there.")] = None,
+    stage: Annotated[
+        list[OnboardingStage] | None, typer.Option(help="Only those who stand there; may be given again.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Every customer: where they stand, and what to do where it does not go on."""
     with _ledger() as ledger:
-        rows = ledger.customers(stage)
+        rows = [row for row in ledger.customers() if not stage or row.stage in stage]
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=1, default=str))
         return
     if not rows:
-        print("No customers. The first comes with `roost signup ua`." if stage is None else f"Nobody is {stage.value}.")
+        named = " or ".join(one.value for one in stage or ())
+        print(f"Nobody is {named}." if named else "No customers. The first comes with `roost signup ua`.")
         return
     customers_words.table(rows)
 

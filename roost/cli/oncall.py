@@ -53,7 +53,10 @@ def register(app: typer.Typer) -> None:
 
 
 def rollouts(
-    customer: Annotated[str | None, typer.Option(help="Only this customer's.")] = None,
+    of: Annotated[
+        str | None, typer.Argument(metavar="customer", help="Only this customer's.", show_default=False)
+    ] = None,
+    customer: Annotated[str | None, typer.Option(help="The same as an option.")] = None,
     phase: Annotated[list[Phase] | None, typer.Option(help="Only these phases.", case_sensitive=False)] = None,
     limit: Annotated[int, typer.Option(min=1, max=500, help="At most so many.")] = 20,
     before: Annotated[
@@ -62,9 +65,11 @@ def rollouts(
     as_json: AsJson = False,
 ) -> None:
     """Rollouts, newest first."""
+    if of and customer and of != customer:
+        raise typer.BadParameter(f"two customers are named, {of} and {customer}: name one")
     asked: Parameters = {"limit": limit}
-    if customer:
-        asked["customer"] = customer
+    if of or customer:
+        asked["customer"] = of or customer or ""
     if phase:
         asked["phase"] = [each.value for each in phase]
     if before:
@@ -246,7 +251,9 @@ _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "events": events,
     "why": why,
     "approve": _on_rollout(Command.APPROVE, "Let a rollout that waits go on."),
-    "reject": _on_rollout(Command.REJECT, "End a rollout that waits."),
+    "reject": _on_rollout(
+        Command.REJECT, "End a rollout that waits; with --rollout, also the serving of a version with none before it."
+    ),
     "rollback": _on_rollout(
         Command.ROLLBACK, "Flip back to the previous version, and refuse this artifact from then on."
     ),

@@ -242,7 +242,7 @@ def _say_down(state: StateDir, *, as_json: bool) -> None:
         facts: dict[str, object] = {"state": "down", "state_dir": str(state.root), "last_failure": reason, "parts": []}
         print(json.dumps(facts, indent=1))
         return
-    print(f"no stack runs in {state.root}: roost up")
+    print(f"no stack runs in {state.root}: start one with `roost up`")
     if left := stopping.left_over(state):
         print(f"but {len(left)} processes of an earlier one live on without a supervisor: roost down stops them")
     if reason:

@@ -45,7 +45,9 @@ class SigningKey:
         try:
             private = serialization.load_pem_private_key(file.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
-            raise SettingsInvalid(f"{file} cannot be read as a private key: {error}") from error
+            raise SettingsInvalid(
+                f"{file} cannot be read as a private key: {error}; `roost token create-key FILE` makes one"
+            ) from error
         if not isinstance(private, rsa.RSAPrivateKey):
             raise SettingsInvalid(f"{file} does not hold an RSA key")
         return cls._of(private)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import threading
+from typing import cast
 
 from deployer.console.main import serve
+from deployer.console.sources import ConsoleLedger
 from deployer.domain.scopes import asked
 from roost import process
 from roost.contracts import events
 from roost.contracts.cloudevents import Event
+from roost.contracts.errors import DatabaseUnavailable
 from roost.contracts.events import Command, OperationReported
 from roost.contracts.rollout import Phase, Rollout
 from roost.ports.ledger import CommandRow, RolloutQuery
@@ -75,10 +78,18 @@ class SmallDeployer:
         return f"refused: {command.value} does nothing to a rollout in {rollout.phase.value}"
 
 
+class Away:
+    """A ledger whose database does not answer."""
+
+    def __getattr__(self, name: str) -> object:
+        raise DatabaseUnavailable(f"PostgreSQL does not answer, asked for {name}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=8088)
     parser.add_argument("--empty", action="store_true", help="nothing has happened yet")
+    parser.add_argument("--ledger-away", action="store_true", help="no database answers")
     parser.add_argument("--node-down", action="store_true", help="default-2 does not answer")
     chosen = parser.parse_args()
     logs.configure("console", form="text")
@@ -86,7 +97,10 @@ def main() -> None:
     world.pool.faults("default-2").down = chosen.node_down
     stop = threading.Event()
     process.obey_signals("console", stop)
-    threading.Thread(target=SmallDeployer(world).run, args=(stop,), daemon=True).start()
+    if chosen.ledger_away:
+        world.ledger = cast("ConsoleLedger", Away())
+    else:
+        threading.Thread(target=SmallDeployer(world).run, args=(stop,), daemon=True).start()
     serve(world.sources, ConsoleSettings(port=chosen.port, url=f"http://127.0.0.1:{chosen.port}"), stop)
 
 

@@ -10,7 +10,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from deployer.console.app import Console
-from deployer.console.pages.parts import note
+from deployer.console.pages.parts import note, tag
 from roost.contracts.errors import RoostError
 
 Shape = TypeVar("Shape")
@@ -57,6 +57,9 @@ class Live(Generic[Shape]):
         self._trouble = ui.column().classes("w-full")
         self._trouble.set_visibility(False)
         self._place = ui.column().classes("w-full").style("gap: 16px")
+        with self._place:
+            # A part that is away is waited for some seconds, and a bare page would say that there is nothing.
+            self._waiting = tag("p", "Reading …", "r-soft q-ma-none")
         self._sections = Sections()
         ui.timer(_LOOK_SECONDS, self._look)
 
@@ -91,9 +94,15 @@ class Live(Generic[Shape]):
             self._trouble.clear()
             self._trouble.set_visibility(error is not None)
             if error:
+                if self._drawn is None:
+                    self._waiting.set_visibility(False)
                 with self._trouble:
                     # Before anything was read an empty page would say that there is nothing.
-                    old = "What stands below is what was last read" if self._drawn else "Nothing could be read yet"
+                    old = (
+                        "What stands below is what was last read"
+                        if self._drawn is not None
+                        else "Nothing could be read yet"
+                    )
                     note(f"{error}. {old}; it is tried again by itself.", "bad")
         if found is None or found == self._drawn:
             return

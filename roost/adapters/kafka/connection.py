@@ -73,4 +73,6 @@ def translated(error: Exception, settings: KafkaSettings, doing: str) -> RoostEr
         return refused
     if isinstance(error, errors.UnknownTopicOrPartitionError):
         return BrokerUnavailable(f"a topic is missing while {doing} ({text}): run `roost topics ensure`")
-    return BrokerUnavailable(f"Kafka at {settings.bootstrap} does not answer while {doing} ({text})")
+    return BrokerUnavailable(
+        f"Kafka at {settings.bootstrap} does not answer while {doing} ({text}); see ROOST_KAFKA__BOOTSTRAP"
+    )

@@ -68,6 +68,12 @@ def empty_console() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
+def console_without_ledger() -> Iterator[str]:
+    """Address of a console whose database does not answer."""
+    yield from started("--ledger-away")
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real browser, or a skip that says what to install."""
     path = next(

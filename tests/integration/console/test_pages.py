@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+#: Milliseconds; its own five seconds are few where a whole machine is busy.
+expect.set_options(timeout=60_000)
+
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page that fails the test if its scripts fail, or if it asks any other machine for anything."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.set_default_timeout(60_000)
     errors: list[str] = []
     hosts: set[str] = set()
     opened.on("pageerror", lambda error: errors.append(str(error)))
@@ -182,3 +186,13 @@ def test_dark_and_light_are_chosen_and_kept(page: Page, console: str):
 def test_swagger_describes_the_api_without_any_other_machine(page: Page, empty_console: str):
     page.goto(f"{empty_console}/docs")
     page.get_by_text("/api/v1/why/{customer}").wait_for()
+
+
+def test_without_a_database_no_page_looks_as_if_there_were_nothing(page: Page, console_without_ledger: str):
+    """A page was blank while the database was waited for, and then told of what stands below, where nothing stood."""
+    for address in ("/", "/customers/ua", "/events"):
+        page.goto(console_without_ledger + address)
+        told = page.locator(".r-note.r-bad")
+        expect(told).to_contain_text("PostgreSQL does not answer")
+        expect(told).to_contain_text("Nothing could be read yet")
+        expect(page.get_by_text("No rollouts yet")).to_have_count(0)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from roost.cli import customers_words
+from roost.adapters.in_memory.clock import ManualClock
+from roost.adapters.in_memory.ledger import InMemoryLedger
+from roost.cli import customers, customers_words
+from roost.contracts.events import CustomerSignedUp
 from roost.ports.ledger import Onboarding, OnboardingStage
 
 
@@ -46,3 +52,19 @@ def test_a_run_that_cannot_be_started_yet_says_why(capsys: pytest.CaptureFixture
     printed = capsys.readouterr().out
     assert "oo.fraud" in printed
     assert "Airflow does not answer. Waits for its training run" in printed
+
+
+def test_two_stages_are_both_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """The command's own example named two, and the first was passed over without a word."""
+    ledger = InMemoryLedger(ManualClock())
+    for stage in (OnboardingStage.FAILED, OnboardingStage.REFUSED, OnboardingStage.TRAINED):
+        signed_up = CustomerSignedUp(customer=stage.value.replace("_", "-"))
+        ledger.sign_up(stage.value, signed_up, at=datetime.now(UTC), run_id="r")
+        found = ledger.onboarding(signed_up.customer)
+        assert found is not None
+        ledger.set_onboarding(replace(found, stage=stage))
+    monkeypatch.setattr(customers, "_ledger", lambda: nullcontext(ledger))
+    customers.customers([OnboardingStage.FAILED, OnboardingStage.REFUSED], as_json=True)
+    assert [row["customer"] for row in json.loads(capsys.readouterr().out)] == ["failed", "refused"]
+    customers.customers([OnboardingStage.LEAVING, OnboardingStage.GONE])
+    assert capsys.readouterr().out == "Nobody is leaving or gone.\n"
