@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +20,7 @@ from roost.ports.object_store import ObjectStore
 from roost.ports.serving import NodeAddress
 from roost.settings import DatabaseSettings, KafkaSettings
 from tests.integration.deployer.fleet import Fleet, eventually, received, stage
+from tests.integration.model_server import built_models
 from tests.integration.node import tiny_models
 from tests.parts import gcs_server
 from tests.unit.deployer.world import listing
@@ -61,9 +60,7 @@ def with_many_requests(store: ObjectStore, manifest: ArtifactManifest) -> Artifa
 def test_a_model_whose_measurement_is_cut_short_is_measured_again_and_goes_live(fleet: Fleet, tmp_path: Path) -> None:
     """It waited for a person: that the node had gone was taken for something about the model."""
     models = tmp_path / "models"
-    models.mkdir()
-    made = subprocess.run([sys.executable, tiny_models.__file__, str(models)], capture_output=True, check=False)
-    assert made.returncode == 0, made.stderr.decode()[-2000:]
+    built_models.copy_to(models, Path(tiny_models.__file__), ())
     fleet.start_nodes({"node-1": "default", "canary-1": "canary"})
     fleet.spawn("deployer", "deployer")
     staged = stage(fleet.store, models / "one", "cut-short", datetime.now(UTC) - timedelta(hours=1), 1.0)

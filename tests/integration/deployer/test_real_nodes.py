@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +16,7 @@ from roost.ports.event_bus import TopicSpec
 from roost.ports.ledger import RolloutQuery
 from roost.settings import DatabaseSettings, KafkaSettings
 from tests.integration.deployer.fleet import Fleet, eventually, received, stage
+from tests.integration.model_server import built_models
 from tests.integration.node import tiny_models
 from tests.parts import gcs_server
 
@@ -71,9 +70,7 @@ class Story:
 @pytest.mark.long
 def test_models_go_live_on_real_nodes_and_back_whatever_is_killed(fleet: Fleet, tmp_path: Path) -> None:
     models = tmp_path / "models"
-    models.mkdir()
-    made = subprocess.run([sys.executable, tiny_models.__file__, str(models)], capture_output=True, check=False)
-    assert made.returncode == 0, made.stderr.decode()[-2000:]
+    built_models.copy_to(models, Path(tiny_models.__file__), ())
     fleet.start_nodes(NODES)
     fleet.spawn("deployer", "deployer")
     story = Story(fleet, models)

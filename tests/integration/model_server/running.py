@@ -22,7 +22,7 @@ import numpy as np
 
 from roost.adapters import tf_messages as messages
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 
 #: Command line of the drop-in server, as far as its flags.
 DROP_IN = (sys.executable, "-m", "serving.model_server")
@@ -151,14 +151,14 @@ class RunningServer:
             request.model_spec.version.value = spec.pop("version")
         for field, value in spec.items():
             setattr(request.model_spec, field, value)
-        return self.models.GetModelStatus(request, timeout=30)
+        return self.models.GetModelStatus(request, timeout=100)
 
     def states(self, model: str) -> dict[int, str]:
         """Each version's state by name, newest first; empty for an unknown model."""
         request = messages.get_model_status_pb2.GetModelStatusRequest()
         request.model_spec.name = model
         try:
-            found = self.models.GetModelStatus(request, timeout=30).model_version_status
+            found = self.models.GetModelStatus(request, timeout=100).model_version_status
         except grpc.RpcError:
             return {}
         names = messages.get_model_status_pb2.ModelVersionStatus.State
@@ -169,7 +169,7 @@ class RunningServer:
         data = body.encode() if isinstance(body, str) else body
         request = urllib.request.Request(f"http://127.0.0.1:{self.rest_port}{path}", data=data, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=100) as answer:
                 return HttpAnswer(status=answer.status, text=answer.read().decode())
         except urllib.error.HTTPError as error:
             with error:

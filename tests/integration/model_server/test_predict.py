@@ -74,9 +74,9 @@ def test_loops_inside_the_graph_run_to_their_end(shared: RunningServer) -> None:
 def test_the_output_filter_chooses_what_comes_back(shared: RunningServer) -> None:
     """Only what is named, whatever else the signature has."""
     request = predict_request("scale", {"x": ONE}, signature="both", version=2)
-    assert set(shared.predictions.Predict(request, timeout=30).outputs) == {"y", "negative"}
+    assert set(shared.predictions.Predict(request, timeout=100).outputs) == {"y", "negative"}
     request.output_filter.append("negative")
-    response = shared.predictions.Predict(request, timeout=30)
+    response = shared.predictions.Predict(request, timeout=100)
     assert set(response.outputs) == {"negative"}
     assert list(response.outputs["negative"].float_val) == [-2.0]
 
@@ -152,7 +152,7 @@ def test_a_request_that_cannot_be_answered_is_refused_in_the_official_words(shar
     """Code and text are the same, so that a client written for one server understands the other."""
     request, code, text = REFUSALS[case]
     with pytest.raises(grpc.RpcError) as refused:
-        shared.predictions.Predict(request, timeout=30)
+        shared.predictions.Predict(request, timeout=100)
     assert refused.value.code() is code
     assert refused.value.details() == text
 

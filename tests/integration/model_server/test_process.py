@@ -81,10 +81,10 @@ def test_a_stale_socket_of_a_killed_server_is_taken_over(start: Start) -> None:
     )
     try:
         with grpc.insecure_channel(f"unix:{first.socket_path}") as channel:
-            grpc.channel_ready_future(channel).result(timeout=30)
+            grpc.channel_ready_future(channel).result(timeout=100)
     finally:
         again.terminate()
-        assert again.wait(timeout=20) == 0
+        assert again.wait(timeout=100) == 0
 
 
 BODY = b'{"instances": [2]}'
@@ -92,7 +92,7 @@ BODY = b'{"instances": [2]}'
 
 def begin_request(server: RunningServer) -> socket.socket:
     """A connection whose request the server has begun to read, and whose body is still to come."""
-    client = socket.create_connection(("127.0.0.1", server.rest_port), timeout=20)
+    client = socket.create_connection(("127.0.0.1", server.rest_port), timeout=100)
     lines = [
         "POST /v1/models/scale:predict HTTP/1.1",
         "host: x",

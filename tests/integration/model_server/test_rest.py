@@ -123,7 +123,7 @@ def test_the_metrics_page_has_the_official_names(shared: RunningServer) -> None:
 
 def _exchange(shared: RunningServer, sent: bytes) -> bytes:
     """Send bytes and read until the server closes."""
-    with socket.create_connection(("127.0.0.1", shared.rest_port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", shared.rest_port), timeout=60) as client:
         client.sendall(sent)
         received = b""
         while chunk := client.recv(65536):
@@ -177,7 +177,7 @@ def test_http_is_spoken_as_clients_speak_it(shared: RunningServer, sent: bytes, 
 )
 def test_what_is_no_request_closes_one_connection_only(shared: RunningServer, sent: bytes, status: bytes) -> None:
     """The others are served meanwhile and afterwards."""
-    with socket.create_connection(("127.0.0.1", shared.rest_port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", shared.rest_port), timeout=60) as client:
         client.sendall(sent)
         if status:
             assert status in client.recv(65536).split(b"\r\n")[0]
@@ -190,8 +190,8 @@ def test_a_big_body_is_read_and_answered(shared: RunningServer) -> None:
     with ThreadPoolExecutor(4) as pool:
         big = pool.submit(shared.post, "scale/versions/2:predict", {"inputs": values})
         small = [pool.submit(shared.post, "scale:predict", {"inputs": [1]}) for _ in range(20)]
-        assert all(each.result(timeout=30).json == {"outputs": [3.0]} for each in small)
-        assert big.result(timeout=60).json["outputs"] == [2 * each for each in values]
+        assert all(each.result(timeout=100).json == {"outputs": [3.0]} for each in small)
+        assert big.result(timeout=100).json["outputs"] == [2 * each for each in values]
 
 
 def test_many_clients_at_once_get_each_their_own_answer(shared: RunningServer) -> None:

@@ -54,6 +54,6 @@ def test_a_connection_that_is_greeted_late_is_waited_for(slow_address: str) -> N
     try:
         # The server's own answer, and no failure to connect.
         with pytest.raises(Exception, match="Method not found"):
-            client.predict("ha.default", {}, version=1, signature="serving_default", deadline=20)
+            client.predict("ha.default", {}, version=1, signature="serving_default", deadline=60)
     finally:
         client.close()

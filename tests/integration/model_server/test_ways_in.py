@@ -41,7 +41,7 @@ def answers(channel: grpc.Channel) -> list[float]:
     """What `scale` makes of 1."""
     stub = messages.prediction_service_pb2_grpc.PredictionServiceStub(channel)
     request = predict_request("scale", {"x": np.array([1.0], np.float32)})
-    return list(stub.Predict(request, timeout=20).outputs["y"].float_val)
+    return list(stub.Predict(request, timeout=60).outputs["y"].float_val)
 
 
 @pytest.mark.parametrize("verify", [False, True], ids=["server only", "clients too"])
@@ -58,7 +58,7 @@ def test_tls_by_an_ssl_config_file(start: Start, saved_models: Path, tmp_path: P
         models=config({"scale": saved_models / "scale"}),
         ready=False,
     )
-    eventually(lambda: server.open() or server.process.poll() is not None, "ports open", 60)
+    eventually(lambda: server.open() or server.process.poll() is not None, "ports open")
     trusting = grpc.ssl_channel_credentials(authority.certificate)
     known = grpc.ssl_channel_credentials(authority.certificate, friend.key, friend.certificate)
     foreign = grpc.ssl_channel_credentials(authority.certificate, foe.key, foe.certificate)
@@ -90,14 +90,14 @@ def test_an_ssl_config_that_cannot_be_used_ends_the_start(start: Start, tmp_path
 
 @pytest.fixture(scope="module")
 def server(saved_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """One that answers pages of other origins, gives REST requests two seconds, and counts."""
+    """One that answers pages of other origins, gives REST requests four seconds, and counts."""
     monitoring = tmp_path_factory.mktemp("monitoring") / "monitoring.config"
     monitoring.write_text("prometheus_config { enable: true }")
     with starting(DROP_IN) as begin:
         yield begin(
             *FAST,
             "--rest_api_enable_cors_support",
-            "--rest_api_timeout_in_ms=2000",
+            "--rest_api_timeout_in_ms=4000",
             f"--monitoring_config_file={monitoring}",
             f"--port={free_port()}",
             models=config({"scale": saved_models / "scale", "slow": saved_models / "slow"}),
@@ -106,7 +106,7 @@ def server(saved_models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 def exchange(server: RunningServer, sent: bytes) -> bytes:
     """Send bytes by REST and read until the server closes."""
-    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as client:
         client.sendall(sent)
         received = b""
         while chunk := client.recv(65536):
@@ -180,14 +180,14 @@ def test_garbage_on_the_grpc_port_closes_one_connection_only(server: RunningServ
 def test_slow_and_half_closed_clients_keep_nobody_from_being_answered(server: RunningServer) -> None:
     """Two hundred that send half a request and wait; one that sends a whole one and no more."""
     head = b"POST /v1/models/scale:predict HTTP/1.1\r\nhost: x\r\ncontent-length: 18\r\n\r\n"
-    slow = [socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) for _ in range(200)]
+    slow = [socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) for _ in range(200)]
     try:
         for number, client in enumerate(slow):
             client.sendall(head[: 5 + number % 60])
         with ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(server.post, "scale:predict", {"instances": [1]}) for _ in range(40)]
-            assert all(each.result(timeout=30).json == {"predictions": [3.0]} for each in asked)
-        with socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) as client:
+            assert all(each.result(timeout=100).json == {"predictions": [3.0]} for each in asked)
+        with socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as client:
             client.sendall(head + BODY)
             client.shutdown(socket.SHUT_WR)
             received = b""
@@ -203,7 +203,7 @@ def test_a_tls_client_of_the_rest_port_is_refused(server: RunningServer) -> None
     """There is no TLS for REST."""
     context = ssl.create_default_context()
     with (
-        socket.create_connection(("127.0.0.1", server.rest_port), timeout=20) as client,
+        socket.create_connection(("127.0.0.1", server.rest_port), timeout=60) as client,
         pytest.raises(ssl.SSLError),
     ):
         context.wrap_socket(client, server_hostname="localhost")

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -12,6 +11,7 @@ import pytest
 
 from roost.adapters.gcs import open_store
 from roost.settings import StorageSettings
+from tests.integration.model_server import built_models
 from tests.integration.node import tiny_models
 from tests.integration.node.world import RunningNode, Shelf, eventually
 
@@ -41,7 +41,7 @@ class StoreProcess:
     def stop(self) -> None:
         assert self._process is not None
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
 
     def _answers(self) -> bool:
         try:
@@ -52,12 +52,9 @@ class StoreProcess:
 
 @pytest.fixture(scope="session")
 def tiny_model_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory with one SavedModel per kind, built once."""
+    """Directory with one SavedModel per kind."""
     root = tmp_path_factory.mktemp("tiny") / "models"
-    root.mkdir()
-    command = [sys.executable, tiny_models.__file__, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
+    built_models.copy_to(root, Path(tiny_models.__file__), ())
     return root
 
 

@@ -52,7 +52,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(120)
 
     def more(self, answers: int = 40, *, names: Sequence[str] | None = None) -> None:
         """Until each has been answered so many times more."""
@@ -73,11 +73,11 @@ class Load:
     def _run(self, name: str) -> None:
         predictor, inputs = TfServingPredictor(), {"x": np.asarray([1.0], dtype=np.float32)}
         url = f"http://{self._where.rest}/v1/models/{name}:predict"
-        with httpx.Client(trust_env=False, timeout=30) as client:
+        with httpx.Client(trust_env=False, timeout=60) as client:
             while not self._stop.wait(_BREATH):
                 try:
                     found = predictor.predict(
-                        self._where.grpc, name, inputs, version=None, signature="serving_default", deadline=30
+                        self._where.grpc, name, inputs, version=None, signature="serving_default", deadline=60
                     )
                     self.answers[name].append(float(found["y"][0]))
                     answer = client.post(url, json={"instances": [1.0]}).raise_for_status()
@@ -102,7 +102,7 @@ class Fleet:
     def settle(self, generation: int) -> None:
         """Have every node settle it, and serve it."""
         for node in self.nodes:
-            node.control.nudge(node.address, generation, deadline=30)
+            node.control.nudge(node.address, generation, deadline=60)
         for node in self.nodes:
             assert node.settle(generation, nudge=False).converged, node.state()
 
@@ -125,7 +125,9 @@ def fronted(directory: Path, nodes: Sequence[RunningNode]) -> Iterator[NodeAddre
         settings=GatewaySettings(),
     )
     file = directory / "front.json"
-    file.write_text(as_text(front(config).whole()))
+    # A node's answer of whether it is ready may be late here: that is this machine's business, and not the front's. One
+    # that says that it is not, and one that is gone, are told of at once.
+    file.write_text(as_text(front(config).whole()).replace('"timeout": "1s"', '"timeout": "60s"'))
     with (directory / "front.log").open("wb") as output:
         process = subprocess.Popen(command(find_envoy("auto"), file), stdout=output, stderr=output)
     try:
@@ -133,4 +135,4 @@ def fronted(directory: Path, nodes: Sequence[RunningNode]) -> Iterator[NodeAddre
         yield NodeAddress(node="front", pool="default", control="", rest=rest, grpc=grpc)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)

@@ -76,7 +76,7 @@ def quiet(serving: RunningNode, canary: RunningNode) -> bool:
     """Whether ten more requests leave the candidate's count as it is."""
 
     def copied() -> int:
-        return canary.control.answered(canary.address, UA, deadline=30).total
+        return canary.control.answered(canary.address, UA, deadline=60).total
 
     before = copied()
     for _ in range(10):

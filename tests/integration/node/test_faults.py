@@ -29,7 +29,7 @@ def serving(shelf: Shelf, node: RunningNode) -> None:
 
 
 def test_a_child_that_crashes_or_hangs_is_replaced(shelf: Shelf, make_node: Callable[..., RunningNode]):
-    node = make_node(ROOST_SERVING__RELOAD_DEADLINE_SECONDS="3")
+    node = make_node(ROOST_SERVING__RELOAD_DEADLINE_SECONDS="8")
     serving(shelf, node)
     crashed = node.state().model_server_pid
     os.kill(crashed, signal.SIGKILL)
@@ -114,7 +114,7 @@ def test_a_restart_gives_a_fresh_model_server(shelf: Shelf, make_node: Callable[
     node = make_node()
     serving(shelf, node)
     before = node.state().model_server_pid
-    node.control.restart(node.address, deadline=30)
+    node.control.restart(node.address, deadline=60)
     eventually(lambda: '"action": "drain"' in node.log, "it drains")
     eventually(lambda: node.state().restarts == 1, "it has a fresh server")
     node.await_ready()

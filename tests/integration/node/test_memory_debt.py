@@ -104,7 +104,7 @@ def test_servers_that_keep_what_they_unloaded_are_restarted_one_node_at_a_time_u
     clock, pool = SystemClock(), Pool(nodes)
     ledger = InMemoryLedger(clock)
     fleet = Fleet(pool="default", directory=pool, control=pool, store=shelf.store)
-    order = Order(reason="scheduled", always=False, policy=POLICY, node_seconds=120)
+    order = Order(reason="scheduled", always=False, policy=POLICY, node_seconds=200)
     restarting = RollingRestart(fleet, ledger, clock)
     try:
         assert restarting.run(order, threading.Event()) == ("node-1", "node-2")

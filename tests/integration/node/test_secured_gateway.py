@@ -54,7 +54,7 @@ def test_a_node_serves_by_tls_to_whom_it_trusts_and_the_deployer_proves_a_versio
     with pytest.raises(ModelServerUnavailable):
         _answer(node, ClientTls(ca_file=files["ca.pem"]), _token(key), version=None)
     with pytest.raises(httpx.TransportError):
-        httpx.get(f"http://{node.address.rest}/healthz", trust_env=False)
+        httpx.get(f"http://{node.address.rest}/healthz", trust_env=False, timeout=60)
     assert node.stop() == 0
     logged = [json.loads(line) for line in files["access.log"].read_text().splitlines()]
     assert {(line["subject"], line["certificate"], line["customer"]) for line in logged if line["customer"]} == {
@@ -73,7 +73,7 @@ def _answer(node: RunningNode, tls: ClientTls, token: str | None, *, version: in
         inputs = {"x": np.array([1.0], np.float32)}
         address = node.address.grpc
         found = predictor.predict(
-            address, "ua.default", inputs, version=version, signature="serving_default", deadline=30
+            address, "ua.default", inputs, version=version, signature="serving_default", deadline=60
         )
         return float(found["y"][0])
     finally:

@@ -10,19 +10,23 @@ from roost.adapters.tf_serving import ModelServerClient
 from roost.contracts.acks import VersionState
 from roost.contracts.errors import ModelServerUnavailable, Permanent
 from serving.node.model_config import render
+from tests.integration.node.conftest import StoreProcess
 from tests.integration.node.world import RunningNode, Shelf, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
 
 def test_a_new_node_serves_the_current_generation_before_it_is_ready(
-    shelf: Shelf, make_node: Callable[..., RunningNode]
+    shelf: Shelf, gcs: StoreProcess, make_node: Callable[..., RunningNode]
 ):
     shelf.put("ua.default", 1, "one")
     generation = shelf.desire({"ua.default": ([1], {"stable": 1})})
+    gcs.stop()
     node = make_node()
     node.start()
+    # It cannot know the current generation yet.
     assert not node.ready()
+    gcs.start()
     state = node.settle(generation, nudge=False)
     node.await_ready()
     assert state.converged
@@ -36,7 +40,7 @@ def test_a_new_node_serves_the_current_generation_before_it_is_ready(
         node.answer("ua.default", version=9)
     outside = ModelServerClient(node.address.grpc)
     with pytest.raises(Permanent):
-        outside.reload(render([]), deadline=30)
+        outside.reload(render([]), deadline=60)
     outside.close()
     assert node.answer("ua.default") == 1.0
     assert node.stop() == 0
@@ -61,6 +65,4 @@ def test_a_promotion_loads_then_flips_then_unloads(shelf: Shelf, make_node: Call
     assert node.answer("ua.default") == 2.0
     assert node.answer("ua.default", version=1) == 1.0
     node.settle(shelf.desire({"ua.default": ([2], {"stable": 2})}))
-    eventually(
-        lambda: [entry.version for entry in node.state().model("ua.default").versions] == [2], "1 is unloaded", 10
-    )
+    eventually(lambda: [entry.version for entry in node.state().model("ua.default").versions] == [2], "1 is unloaded")

@@ -48,7 +48,7 @@ def test_an_empty_pool_has_a_ready_node_that_asks_for_its_token(
     assert "--port=0 --grpc_socket_path=/" in (tmp_path / "flags").read_text()
     assert "libtensorflow" not in Path(f"/proc/{node.process.pid}/maps").read_text()
     base = f"http://{node.address.control}"
-    with httpx.Client(base_url=base, trust_env=False) as client:
+    with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
         assert client.get("/state").status_code == 401
         assert client.get("/state", headers={"Authorization": "Bearer wrong"}).status_code == 401
         assert client.post("/restart").status_code == 401
@@ -59,10 +59,10 @@ def test_an_empty_pool_has_a_ready_node_that_asks_for_its_token(
         assert [one["what"] for one in client.get("/changes", headers=authorised).json()] == ["node started"]
         assert client.get("/docs").status_code == 200
         second = make_node()
-        assert second.spawn().wait(60) == EXIT_PERMANENT
+        assert second.spawn().wait(START_SECONDS) == EXIT_PERMANENT
         assert "another node runs on" in second.log
         assert client.post("/stop", headers=authorised).status_code == 202
-    assert node.process.wait(30) == 0
+    assert node.process.wait(START_SECONDS) == 0
 
 
 def test_the_init_step_fills_the_cache_and_the_node_starts_without_the_store(
@@ -71,7 +71,7 @@ def test_the_init_step_fills_the_cache_and_the_node_starts_without_the_store(
     shelf.put("ua.default", 1, "one")
     shelf.desire({"ua.default": ([1], {"stable": 1})})
     node = make_node()
-    assert node.spawn("--sync-only").wait(60) == 0
+    assert node.spawn("--sync-only").wait(START_SECONDS) == 0
     assert "the cache holds generation 1 (versions: 1)" in node.log
     assert (node.root / "cache" / "ua.default" / "1" / "saved_model.pb").is_file()
     assert 'name: "ua.default"' in (node.root / "models.config").read_text()
@@ -110,7 +110,7 @@ def test_the_init_step_says_what_it_lacks(
 ):
     prepare(shelf)
     node = make_node()
-    assert node.spawn("--sync-only").wait(60) == EXIT_PERMANENT
+    assert node.spawn("--sync-only").wait(START_SECONDS) == EXIT_PERMANENT
     assert said in node.log
     assert "Traceback" not in node.log
 

@@ -190,7 +190,7 @@ class RunningNode:
 
     def state(self) -> NodeState:
         """Its answer now."""
-        return self.control.state(self.address, deadline=30)
+        return self.control.state(self.address, deadline=60)
 
     def changes(self, after: int = -1) -> list[NodeChange]:
         """What it says has changed."""
@@ -222,7 +222,7 @@ class RunningNode:
     def settle(self, generation: int, *, nudge: bool = True, seconds: float = START_SECONDS) -> NodeState:
         """Have the generation settled."""
         if nudge:
-            self.control.nudge(self.address, generation, deadline=30)
+            self.control.nudge(self.address, generation, deadline=60)
         state = self.control.await_settled(self.address, generation, deadline=seconds)
         assert state.settled, f"{state}\n{self.log}"
         assert state.generation >= generation, f"{state}\n{self.log}"
@@ -258,14 +258,14 @@ class RunningNode:
         """kill -9 of the node alone."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def stop(self) -> int:
         """SIGTERM, and wait. Returns the exit code."""
         assert self.process is not None
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(START_SECONDS)
 
     def _ended(self) -> bool:
         return self.process is None or self.process.poll() is not None

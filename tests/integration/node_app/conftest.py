@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import pytest
 
 from roost.adapters.gcs import open_store
 from serving.gateway.tokens import SigningKey, key_set
+from tests.integration.model_server import built_models
 from tests.integration.node.world import RunningNode
 from tests.integration.node_app import models
 from tests.integration.node_app.world import Fleet, Town
@@ -34,9 +33,7 @@ customers:
 @pytest.fixture(scope="session")
 def flight_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("flights")
-    command = [sys.executable, models.__file__, str(root)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
-    assert done.returncode == 0, done.stderr
+    built_models.copy_to(root, Path(models.__file__), ())
     return root
 
 

@@ -123,7 +123,7 @@ class Town:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         headers |= {"x-roost-key": key} if key else {}
         url = f"http://{self.node.address.rest}{path}"
-        return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=20)
+        return httpx.post(url, content=body, headers=headers, trust_env=False, timeout=60)
 
     def ask(self, customer: str = "ua", *rows: dict[str, object], **more: Any) -> httpx.Response:
         """A sound request to the page, with a token that opens everything."""

@@ -104,7 +104,7 @@ def test_a_load_is_tried_again_so_often_and_so_soon_as_the_flags_say(start: Star
     server = start(
         "--num_load_threads=2",
         "--max_num_load_retries=2",
-        "--load_retry_interval_micros=700000",
+        "--load_retry_interval_micros=2000000",
         models="model_config_list {}",
     )
     waiting = server.models.HandleReloadConfigRequest.future(reload_request(bases.config(bad, late)), timeout=60)

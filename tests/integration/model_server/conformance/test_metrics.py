@@ -140,7 +140,7 @@ def test_a_reload_tells_the_rise_of_a_counter(server: RunningServer, models: Pat
     text = config({"scale": models / "scale"}, scale=specific(3))
     request = reload_request(text)
     request.metric_names.append("/tensorflow/serving/request_count")
-    (metric,) = server.models.HandleReloadConfigRequest(request, timeout=30).metric
+    (metric,) = server.models.HandleReloadConfigRequest(request, timeout=100).metric
     assert (metric.name, metric.int64_value_increase) == ("/tensorflow/serving/request_count", 0)
 
 

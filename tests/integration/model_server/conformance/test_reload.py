@@ -158,7 +158,7 @@ def test_a_reload_tells_how_far_the_metrics_it_names_rose(server: RunningServer,
     bases.place(name, 1)
     request = reload_request(bases.config(name))
     request.metric_names.extend(["/tensorflow/serving/request_latency", "/no/such/metric"])
-    answer = server.models.HandleReloadConfigRequest(request, timeout=30)
+    answer = server.models.HandleReloadConfigRequest(request, timeout=100)
     assert answer.status.error_code == 0
     assert {each.name: each.int64_value_increase for each in answer.metric} == {
         "/tensorflow/serving/request_latency": 0,

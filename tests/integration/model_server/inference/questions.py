@@ -60,7 +60,7 @@ def inference(given: input_pb2.Input, *tasks: tuple[str, str], models: Sequence[
 def refusal(call: Any, request: Any) -> tuple[grpc.StatusCode, str]:
     """Code and text of a call that must fail."""
     try:
-        answer = call(request, timeout=30)
+        answer = call(request, timeout=100)
     except grpc.RpcError as error:
         return error.code(), error.details()
     raise AssertionError(f"was not refused, but answered {answer}")

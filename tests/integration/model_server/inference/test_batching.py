@@ -1,8 +1,9 @@
 """With `--enable_batching`, requests that come together run together, within what the parameters file says."""
 
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.integration.model_server.running import DROP_IN, RunningServer, confi
 
 pytestmark = [pytest.mark.integration, pytest.mark.tensorflow]
 
-#: Half a second to gather four rows: requests sent at once always meet.
+#: Half a second to gather four rows.
 PARAMETERS = """
 max_batch_size { value: 4 }
 batch_timeout_micros { value: 500000 }
@@ -28,13 +29,11 @@ allowed_batch_sizes: 4
 """
 
 
-@pytest.fixture(scope="module")
-def batching(
-    program: Sequence[str], saved_models: Path, tmp_path_factory: pytest.TempPathFactory
+@contextmanager
+def a_batching_server(
+    program: Sequence[str], models: Mapping[str, Path], directory: Path, parameters: str
 ) -> Iterator[RunningServer]:
-    """A server that batches."""
-    directory = tmp_path_factory.mktemp("batching")
-    (directory / "batching").write_text(PARAMETERS)
+    (directory / "batching").write_text(parameters)
     (directory / "monitoring").write_text(MONITORING)
     with starting(program) as start:
         yield start(
@@ -43,8 +42,32 @@ def batching(
             f"--monitoring_config_file={directory}/monitoring",
             "--rest_api_num_threads=16",
             "--grpc_max_threads=16",
-            models=config({each: saved_models / each for each in ("rows", "census")}),
+            models=config(models),
         )
+
+
+@pytest.fixture(scope="module")
+def batching(
+    program: Sequence[str], saved_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """A server that batches."""
+    models = {each: saved_models / each for each in ("rows", "census")}
+    with a_batching_server(program, models, tmp_path_factory.mktemp("batching"), PARAMETERS) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def patient(
+    program: Sequence[str], saved_models: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningServer]:
+    """One whose batches wait until they are full: requests sent at once meet, however busy this machine is.
+
+    The other model warms up, by a batch that is not full.
+    """
+    parameters = PARAMETERS.replace("500000", "3600000000")
+    directory = tmp_path_factory.mktemp("patient")
+    with a_batching_server(program, {"rows": saved_models / "rows"}, directory, parameters) as server:
+        yield server
 
 
 def rows(server: RunningServer, values: list[list[float]], signature: str = "") -> Any:
@@ -66,15 +89,15 @@ def samples(server: RunningServer) -> dict[str, float]:
     return {name: float(value) for name, value in lines}
 
 
-def test_concurrent_requests_make_fewer_runs_and_each_gets_its_own_rows(batching: RunningServer) -> None:
+def test_concurrent_requests_make_fewer_runs_and_each_gets_its_own_rows(patient: RunningServer) -> None:
     """Eight requests of one row and batches of four: two runs, as the graph itself and the metrics say."""
-    before = samples(batching)
-    responses = together(batching, [[[float(number), 1.0]] for number in range(8)])
+    before = samples(patient)
+    responses = together(patient, [[[float(number), 1.0]] for number in range(8)])
     for number, response in enumerate(responses):
         assert array_from_tensor(response.outputs["same"]).tolist() == [[number, 1.0]]
         assert list(response.outputs["sum"].float_val) == [number + 1.0]
         assert list(response.outputs["together"].int_val) == [4]
-    after = samples(batching)
+    after = samples(patient)
     assert after["processed_batch_size_count{}"] - before.get("processed_batch_size_count{}", 0) == 2
     queued = 'queuing_latency_count{thread_pool_name=""}'
     assert after[queued] - before.get(queued, 0) == 8
@@ -88,13 +111,11 @@ def test_a_batch_that_waited_runs_padded_to_an_allowed_size(batching: RunningSer
     assert list(three.outputs["together"].int_val) == [4, 4, 4]
 
 
-def test_requests_of_different_shapes_do_not_disturb_each_other(
-    program: Sequence[str], batching: RunningServer
-) -> None:
+def test_requests_of_different_shapes_do_not_disturb_each_other(program: Sequence[str], patient: RunningServer) -> None:
     """They share a batch of the queue, but not a run."""
     if program is not DROP_IN:
         pytest.skip("there they fail each other")
-    responses = together(batching, [[[1.0, 2.0]], [[1.0, 2.0, 3.0]], [[5.0, 5.0]], [[0.0, 0.0, 1.0]]])
+    responses = together(patient, [[[1.0, 2.0]], [[1.0, 2.0, 3.0]], [[5.0, 5.0]], [[0.0, 0.0, 1.0]]])
     assert [list(each.outputs["sum"].float_val) for each in responses] == [[3.0], [6.0], [10.0], [1.0]]
     assert {each.outputs["together"].int_val[0] for each in responses} == {2}
 
@@ -130,15 +151,15 @@ def test_neither_way_in_starves_the_other(crowded: RunningServer, ways: Sequence
         assert list(pool.map(ask, ways)) == [3, 3, 3]
 
 
-def test_rest_grpc_and_examples_are_batched_too(batching: RunningServer) -> None:
+def test_rest_grpc_and_examples_are_batched_too(batching: RunningServer, patient: RunningServer) -> None:
     """Whatever way they came in."""
     with ThreadPoolExecutor(2) as pool:
-        answer = pool.submit(batching.post, "rows:predict", {"inputs": [[1.0], [2.0]]})
-        response = pool.submit(rows, batching, [[3.0], [4.0]])
-        assert answer.result(timeout=30).json["outputs"]["together"] == [4, 4]
-        assert list(response.result(timeout=30).outputs["together"].int_val) == [4, 4]
+        answer = pool.submit(patient.post, "rows:predict", {"inputs": [[1.0], [2.0]]})
+        response = pool.submit(rows, patient, [[3.0], [4.0]])
+        assert answer.result(timeout=100).json["outputs"]["together"] == [4, 4]
+        assert list(response.result(timeout=100).outputs["together"].int_val) == [4, 4]
     given = examples([{"age": 1.5, "job": "crew"}])
-    result = batching.predictions.Classify(classification("", given), timeout=30).result
+    result = batching.predictions.Classify(classification("", given), timeout=100).result
     assert [one.score for one in result.classifications[0].classes] == [4.0, -4.0]
 
 

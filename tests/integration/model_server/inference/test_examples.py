@@ -32,7 +32,7 @@ def classes(response: Any) -> list[list[tuple[str, float]]]:
 
 def test_examples_are_classified_with_labels_and_scores(asked: RunningServer) -> None:
     """In the order of the graph's columns; the answer says model, signature and version."""
-    response = asked.predictions.Classify(classification("", GIVEN), timeout=30)
+    response = asked.predictions.Classify(classification("", GIVEN), timeout=100)
     assert classes(response) == [[("high", 4.0), ("low", -4.0)], [("high", 5.0), ("low", -5.0)]]
     spec = response.model_spec
     assert (spec.name, spec.signature_name, spec.version.value) == ("census", "serving_default", 1)
@@ -41,14 +41,14 @@ def test_examples_are_classified_with_labels_and_scores(asked: RunningServer) ->
 def test_a_classifier_may_have_only_one_of_the_two(asked: RunningServer) -> None:
     """The other stays empty."""
     ask = asked.predictions.Classify
-    assert classes(ask(classification("classes", GIVEN), timeout=30))[0] == [("high", 0.0), ("low", 0.0)]
-    assert classes(ask(classification("scores", GIVEN), timeout=30))[0] == [("", 4.0), ("", -4.0)]
+    assert classes(ask(classification("classes", GIVEN), timeout=100))[0] == [("high", 0.0), ("low", 0.0)]
+    assert classes(ask(classification("scores", GIVEN), timeout=100))[0] == [("", 4.0), ("", -4.0)]
 
 
 @pytest.mark.parametrize("signature", ["regress", "regress_flat"])
 def test_examples_are_regressed(asked: RunningServer, signature: str) -> None:
     """One value each, from a column or a vector."""
-    response = asked.predictions.Regress(regression(signature, GIVEN), timeout=30)
+    response = asked.predictions.Regress(regression(signature, GIVEN), timeout=100)
     assert [each.value for each in response.result.regressions] == [4.0, 5.0]
     assert response.model_spec.signature_name == signature
 
@@ -56,14 +56,14 @@ def test_examples_are_regressed(asked: RunningServer, signature: str) -> None:
 def test_a_context_is_common_to_all_examples_and_an_example_s_own_feature_wins(asked: RunningServer) -> None:
     """The graph sees the two merged."""
     given = examples([{"age": 1.0}, {"age": 1.0, "job": "pilot"}], context={"job": "crew"})
-    response = asked.predictions.Regress(regression("regress", given), timeout=30)
+    response = asked.predictions.Regress(regression("regress", given), timeout=100)
     assert [each.value for each in response.result.regressions] == [3.0, 2.0]
 
 
 def test_several_signatures_are_answered_by_one_request(asked: RunningServer) -> None:
     """Each by its own method, in the order asked."""
     request = inference(GIVEN, ("regress", REGRESS), ("", CLASSIFY), ("scores", CLASSIFY))
-    results = asked.predictions.MultiInference(request, timeout=30).results
+    results = asked.predictions.MultiInference(request, timeout=100).results
     assert [each.value for each in results[0].regression_result.regressions] == [4.0, 5.0]
     assert results[1].classification_result.classifications[1].classes[1].label == "low"
     assert results[2].classification_result.classifications[0].classes[0].score == 4.0
@@ -74,10 +74,10 @@ def test_several_signatures_are_answered_by_one_request(asked: RunningServer) ->
 def test_native_exports_are_asked_in_examples_too(asked: RunningServer) -> None:
     """TF2 gives every signature the method name of Predict, which is not looked at unless asked."""
     given = examples([{"age": 2.0}])
-    assert classes(asked.predictions.Classify(classification("", given, "native"), timeout=30)) == [
+    assert classes(asked.predictions.Classify(classification("", given, "native"), timeout=100)) == [
         [("", 2.0), ("", -2.0)]
     ]
-    response = asked.predictions.Regress(regression("regress", given, "native"), timeout=30)
+    response = asked.predictions.Regress(regression("regress", given, "native"), timeout=100)
     assert [each.value for each in response.result.regressions] == [2.0]
 
 

@@ -39,7 +39,7 @@ def test_rest_classifies_and_regresses(asked: RunningServer) -> None:
 
 def test_requests_in_examples_are_counted_and_timed(asked: RunningServer) -> None:
     """By the official names and labels."""
-    asked.predictions.Classify(classification("", GIVEN), timeout=30)
+    asked.predictions.Classify(classification("", GIVEN), timeout=100)
     asked.post("census:regress", {"signature_name": "regress", "examples": [{}]})
     page = asked.http("GET", "/monitoring/prometheus/metrics").text
     for name in (
@@ -64,7 +64,7 @@ def test_method_names_are_checked_where_the_flag_asks(start: Start, saved_models
     server = start(
         "--model_name=census", f"--model_base_path={saved_models}/census", "--enable_signature_method_name_check"
     )
-    assert len(server.predictions.Classify(classification("", GIVEN), timeout=30).result.classifications) == 2
+    assert len(server.predictions.Classify(classification("", GIVEN), timeout=100).result.classifications) == 2
     assert refusal(server.predictions.Classify, classification("regress", GIVEN)) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         f"Expected classification signature method_name to be {CLASSIFY}. Was: {REGRESS}",

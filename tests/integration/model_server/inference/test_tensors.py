@@ -60,7 +60,7 @@ def _packed_request() -> predict_pb2.PredictRequest:
 def test_every_dtype_comes_back_in_its_typed_field_however_it_was_sent(asked: RunningServer) -> None:
     """As typed values, or as content."""
     _check(asked.predict("dtypes", VALUES), packed=False)
-    _check(asked.predictions.Predict(_packed_request(), timeout=30), packed=False)
+    _check(asked.predictions.Predict(_packed_request(), timeout=100), packed=False)
 
 
 def test_empty_tensors_come_back_empty(asked: RunningServer) -> None:
