@@ -166,6 +166,8 @@ def test_a_name_that_no_pool_has_is_not_found_in_each_protocols_own_form(
     assert (answer.status_code, answer.json()) == (404, {"error": words})
     assert answer.headers["content-type"] == "application/json"
     assert (refused.value.code(), refused.value.details()) == (grpc.StatusCode.NOT_FOUND, words)
+    # Where no version is named, the gateway's label is what is not there.
+    assert client.rest(f"{name}:predict").json() == {"error": "Unrecognized servable version label: stable"}
     assert client.ask("rest", "dl.default") == client.ask("grpc", "dl.default") == 3.0
 
 
