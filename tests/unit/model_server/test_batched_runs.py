@@ -104,12 +104,12 @@ class Doubling:
         self.open = threading.Event()
 
     def __call__(self, tensors: Any, timeout: float) -> list[Tensor]:
-        self.open.wait(10)
+        self.open.wait(60)
         self.batches.append(tensors[0])
         return [tensors[0] * 2]
 
 
-def asked(scheduler: BatchScheduler, run: Doubling, requests: list[Tensor], timeout: float = 10.0) -> list[Any]:
+def asked(scheduler: BatchScheduler, run: Doubling, requests: list[Tensor], timeout: float = 60.0) -> list[Any]:
     """Ask all at once; the result or the error of each. The run is let go when all are in the queue."""
     queues = scheduler.queues(Path("/nowhere"))
     assert queues is not None
@@ -124,7 +124,7 @@ def asked(scheduler: BatchScheduler, run: Doubling, requests: list[Tensor], time
     with ThreadPoolExecutor(len(requests)) as pool:
         futures = [pool.submit(one, request) for request in requests]
         run.open.set()
-        answers = [future.result(timeout=20) for future in futures]
+        answers = [future.result(timeout=60) for future in futures]
     end()
     return answers
 
@@ -174,7 +174,7 @@ def test_an_error_of_the_run_reaches_all_who_wait_and_the_thread_goes_on() -> No
 def test_what_is_batched_is_measured_by_the_official_names() -> None:
     """Requests, batches, and what was padded."""
     metrics = Metrics()
-    plan = BatchingParameters(max_batch_size=4, timeout=0.2, threads=1, most_executed=4, allowed_sizes=(1, 4))
+    plan = BatchingParameters(max_batch_size=4, timeout=1.0, threads=1, most_executed=4, allowed_sizes=(1, 4))
     asked(BatchScheduler(plan, metrics), Doubling(), [np.zeros(1)] * 3)
     page = metrics.page()
     assert ':tensorflow:serving:batching_session:queuing_latency_count{thread_pool_name=""} 3' in page

@@ -235,7 +235,7 @@ def test_a_waiter_sees_every_change_even_one_that_is_over_when_it_wakes() -> Non
     with board._changed:  # the waiter cannot wake in between
         board.publish("m", 1, State.END)
         board.publish("m", 1, State.START)
-    waiter.join(timeout=10)
+    waiter.join(timeout=60)
     assert [list(each) for each in found if isinstance(each, dict)] == [["m"]]
 
 

@@ -26,7 +26,7 @@ class Misbehaving(BaseHTTPRequestHandler):
                 while not self.server.over.wait(0.05):
                     self.wfile.write(b" ")
         elif mode == "silent":
-            self.server.over.wait(20)
+            self.server.over.wait(120)
         else:
             code, body = mode
             self.send_response(code)
@@ -50,20 +50,23 @@ def server() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"),
+    ("mode", "deadline", "said"),
     [
-        ("silent", "did not answer within 0.3 s"),
-        ("trickle", "did not (finish its answer in time|answer within)"),
-        ((200, b"<html>"), "did not answer with its state"),
-        ((401, b"a bearer token is needed"), "answered 401: a bearer token is needed"),
+        ("silent", 0.3, "did not answer within 0.3 s"),
+        ("trickle", 0.3, "did not (finish its answer in time|answer within)"),
+        # Whoever answers has the time for it on a busy machine.
+        ((200, b"<html>"), 60, "did not answer with its state"),
+        ((401, b"a bearer token is needed"), 60, "answered 401: a bearer token is needed"),
     ],
 )
-def test_whatever_a_node_does_the_caller_is_free_by_its_deadline(server: ThreadingHTTPServer, mode: object, said: str):
+def test_whatever_a_node_does_the_caller_is_free_by_its_deadline(
+    server: ThreadingHTTPServer, mode: object, deadline: float, said: str
+):
     server.mode = mode
     at = f"127.0.0.1:{server.server_address[1]}"
     control = HttpNodeControl()
     begun = time.monotonic()
     with pytest.raises(NodeUnavailable, match=said):
-        control.state(NodeAddress(node="n", pool="default", control=at, rest=at, grpc=at), deadline=0.3)
-    assert time.monotonic() - begun < 15, "it waited for the node"
+        control.state(NodeAddress(node="n", pool="default", control=at, rest=at, grpc=at), deadline=deadline)
+    assert time.monotonic() - begun < 60, "it waited for the node"
     control.close()
