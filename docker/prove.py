@@ -49,7 +49,8 @@ class Image:
 
 _MESSAGES: Final = "from roost.adapters import tf_messages as m; print(m.array_from_tensor(m.tensor_from_array([1.5])))"
 _TRACES: Final = (
-    "from roost.telemetry import otel as o; print(o.otlp_exporter('http://127.0.0.1/', headers={}, timeout=1))"
+    "from roost.telemetry import otel, span_exporters as s; "
+    "print(otel, s.otlp_exporter('http://127.0.0.1/', headers={}, timeout=1))"
 )
 IMAGES: Final = (
     Image(

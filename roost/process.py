@@ -54,14 +54,14 @@ def traced(name: str, settings: Settings) -> Iterator[None]:
         yield
         return
     # The SDK costs start-up time and memory: only who asks for traces pays for it.
-    from roost.telemetry import otel
+    from roost.telemetry import otel, span_exporters
 
     if chosen.exporter == "file":
-        exporter = otel.file_exporter(chosen.file or settings.state_dir / "traces.jsonl")
+        exporter = span_exporters.file_exporter(chosen.file or settings.state_dir / "traces.jsonl")
     else:
         secret = chosen.authorization
         headers = {"authorization": secret.get_secret_value()} if secret else {}
-        exporter = otel.otlp_exporter(chosen.endpoint, headers=headers, timeout=chosen.timeout_seconds)
+        exporter = span_exporters.otlp_exporter(chosen.endpoint, headers=headers, timeout=chosen.timeout_seconds)
     tracing.start(otel.OtelBackend(name, exporter, sample=chosen.sample, queue=chosen.queue))
     try:
         yield

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 
-from deployer.console import stream, views
+from deployer.console import fleet_views, stream, views
 from deployer.console.access import Caller
 from deployer.console.desk import CommandRequest, Desk
 from deployer.console.feed import Feed
@@ -88,7 +88,7 @@ def _customers(router: APIRouter, reader: Reader) -> None:
         return reader.why(customer, model)
 
     @router.get("/fleet", tags=["fleet"], summary="Pools, nodes and the generation of each")
-    def fleet() -> views.FleetView:
+    def fleet() -> fleet_views.FleetView:
         return reader.fleet()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from deployer.console import views
+from deployer.console import fleet_views, views
 from deployer.console.sources import Sources
 from roost.contracts.acks import NodeState
 from roost.contracts.desired import DesiredState
@@ -62,10 +62,10 @@ class FleetReader:
                 self._cache[pool] = (self._sources.clock.monotonic(), report)
             return report
 
-    def view(self) -> views.FleetView:
+    def view(self) -> fleet_views.FleetView:
         """All pools."""
         pools = tuple(pool_view(self.pool(pool)) for pool in self._sources.pools)
-        return views.FleetView(at=self._sources.clock.now(), pools=pools)
+        return fleet_views.FleetView(at=self._sources.clock.now(), pools=pools)
 
     def close(self) -> None:
         """Stop asking."""
@@ -93,17 +93,17 @@ class FleetReader:
             return NodeReport(address=address, state=None, error=str(error))
 
 
-def pool_view(report: PoolReport) -> views.PoolView:
+def pool_view(report: PoolReport) -> fleet_views.PoolView:
     """The API's shape of a pool."""
     desired = report.desired
     nodes = tuple(node_view(node, desired.generation if desired else None) for node in report.nodes)
     models = tuple(
-        views.PoolModelView(
+        fleet_views.PoolModelView(
             name=model.name, stable=model.stable, versions=tuple(entry.version for entry in model.versions)
         )
         for model in (desired.models if desired else ())
     )
-    return views.PoolView(
+    return fleet_views.PoolView(
         pool=report.pool,
         generation=desired.generation if desired else None,
         reason=desired.reason if desired else "",
@@ -114,11 +114,11 @@ def pool_view(report: PoolReport) -> views.PoolView:
     )
 
 
-def node_view(report: NodeReport, desired_generation: int | None) -> views.NodeView:
+def node_view(report: NodeReport, desired_generation: int | None) -> fleet_views.NodeView:
     """The API's shape of a node; `behind` is only said where the desired generation is known."""
     address, state = report.address, report.state
     if state is None:
-        return views.NodeView(
+        return fleet_views.NodeView(
             node=address.node,
             control=address.control,
             rest=address.rest,
@@ -127,7 +127,7 @@ def node_view(report: NodeReport, desired_generation: int | None) -> views.NodeV
             error=report.error,
         )
     old = desired_generation is not None and state.generation < desired_generation
-    return views.NodeView(
+    return fleet_views.NodeView(
         node=address.node,
         control=address.control,
         rest=address.rest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from deployer.console import audit, shapes, views
+from deployer.console import audit, fleet_views, shapes, views
 from deployer.console.fleet import FleetReader, replica_view
 from deployer.console.offers import offers
 from deployer.console.one_moment import rollout_and_history
@@ -103,7 +103,7 @@ class Reader:
             }
         )
 
-    def fleet(self) -> views.FleetView:
+    def fleet(self) -> fleet_views.FleetView:
         """All pools and nodes."""
         return self.fleet_reader.view()
 

@@ -62,6 +62,6 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
 ) -> None:
     """The log of one part."""
-    from roost.embedded import commands
+    from roost.embedded import commands, part_logs
 
-    commands.logs(commands.state_dir(settings.load()), part, lines=lines, follow=follow)
+    part_logs.logs(commands.state_dir(settings.load()), part, lines=lines, follow=follow)

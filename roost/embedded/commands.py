@@ -1,4 +1,4 @@
-"""What `roost up`, `down`, `status` and `logs` do."""
+"""What `roost up`, `down` and `status` do."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 
-from roost.contracts.errors import Conflict, NotFound, SettingsInvalid
+from roost.contracts.errors import Conflict, SettingsInvalid
 from roost.embedded import observation, stack, stopping, table
 from roost.embedded.display import Display, Lines, LiveTable
 from roost.embedded.interrupt import Interrupt
 from roost.embedded.stack import Stack
-from roost.embedded.startup import PartFailed, Startup, last_lines
+from roost.embedded.startup import PartFailed, Startup
 from roost.embedded.state_dir import StateDir
 from roost.embedded.supervisor import ProcessState, Supervisor, SupervisorGone
 from roost.ports.clock import SystemClock
@@ -138,27 +137,6 @@ def look(planned: Stack, processes: Mapping[str, ProcessState]) -> table.View:
     )
 
 
-def logs(state: StateDir, part: str, *, lines: int, follow: bool) -> None:
-    """Print the last lines of a part's log, and with `follow` whatever is added, until interrupted.
-
-    Raises:
-        NotFound: there is no such log; the text names those that are there.
-    """
-    file = state.log(part)
-    if not file.is_file():
-        there = ", ".join(sorted(path.stem for path in state.logs.glob("*.log"))) or "none yet: roost up"
-        raise NotFound(f"there is no log of {part}; there are {there}")
-    size = file.stat().st_size
-    for line in last_lines(state, part, lines) if lines else ():
-        print(line, flush=True)
-    try:
-        while follow:
-            size = _print_growth(file, size)
-            time.sleep(0.2)
-    except KeyboardInterrupt:
-        return
-
-
 def _start(planned: Stack, display: Display, interrupt: Interrupt) -> int:
     planned.state.failure.unlink(missing_ok=True)
     try:
@@ -256,18 +234,6 @@ def _memory(seen: list[observation.Observation]) -> dict[str, float]:
 def _display(options: UpOptions) -> Display:
     console = Console(stderr=options.as_json)
     return LiveTable(console) if console.is_terminal and not options.as_json else Lines(console)
-
-
-def _print_growth(file: Path, size: int) -> int:
-    """Print what was added beyond `size`, and return the new size; a rotated log begins at 0 again."""
-    now = file.stat().st_size if file.exists() else 0
-    if now == size:
-        return size
-    with file.open("rb") as stream:
-        stream.seek(size if now > size else 0)
-        sys.stdout.write(stream.read().decode(errors="replace"))
-        sys.stdout.flush()
-        return stream.tell()
 
 
 def _port(text: str) -> tuple[str, int]:

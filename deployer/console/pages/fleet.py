@@ -9,13 +9,14 @@ from nicegui import ui
 
 from deployer.console.access import Caller
 from deployer.console.app import Console
+from deployer.console.fleet_views import NodeView, PoolModelView, PoolView
 from deployer.console.pages import asking
 from deployer.console.pages.frame import frame
 from deployer.console.pages.holds import holds, offers
 from deployer.console.pages.live import Live, Sections
 from deployer.console.pages.parts import card, cell, chip, empty, link, note, table, tag
 from deployer.console.plain_words import megabytes
-from deployer.console.views import FreezeView, NodeView, PoolModelView, PoolView
+from deployer.console.views import FreezeView
 from roost.contracts.ids import split_served_name
 
 #: More served names than this are found by search only.

@@ -7,7 +7,8 @@ from datetime import datetime
 
 import httpx
 
-from deployer.console.views import CommandView, CustomerView, FleetView, RolloutDetail, RolloutPage
+from deployer.console.fleet_views import FleetView
+from deployer.console.views import CommandView, CustomerView, RolloutDetail, RolloutPage
 from roost.contracts.errors import NotFound, Retryable, RoostError
 from roost.contracts.rollout import Phase
 

@@ -6,7 +6,7 @@ import pytest
 
 from deployer.console.desired_objects import DesiredObjects
 from deployer.console.fleet import FleetReader
-from deployer.console.views import FleetView, PoolView
+from deployer.console.fleet_views import FleetView, PoolView
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.contracts.errors import StorageUnavailable

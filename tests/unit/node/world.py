@@ -32,7 +32,8 @@ from serving.node.cache import DiskCache
 from serving.node.desired import DesiredReader, DesiredWatch
 from serving.node.engine import Engine
 from serving.node.holdings import Holdings
-from serving.node.in_memory import InMemoryGateway, InMemoryModelServer
+from serving.node.in_memory import InMemoryModelServer
+from serving.node.in_memory_gateway import InMemoryGateway
 from serving.node.intake import Intake
 from serving.node.journal import Notes
 from serving.node.layout import Layout

@@ -20,7 +20,8 @@ from roost.contracts.cloudevents import Event
 from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp
 from roost.contracts.trace_context import TraceContext, within
 from roost.telemetry import logs, metrics, tracing
-from roost.telemetry.otel import FileExporter, OtelBackend
+from roost.telemetry.otel import OtelBackend
+from roost.telemetry.span_exporters import FileExporter
 from tests.unit.telemetry.spans import ids, parent, place, traced
 
 TOLD = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
