@@ -31,6 +31,9 @@ class KafkaSettings(Section):
     principals: dict[Account, str] = Field(default_factory=dict)
     session_timeout_ms: int = Field(default=45_000, ge=6_000)
     heartbeat_interval_ms: int = Field(default=3_000, ge=500)
+    batch_bytes: int = Field(
+        default=16_384, ge=0, description="of one partition's events, sent together at most; 0: each by itself"
+    )
 
 
 class StorageSettings(Section):

@@ -150,14 +150,15 @@ def test_lag_counts_what_is_behind(bus: Bus) -> None:
 
 
 def test_the_broker_says_how_far_behind_a_group_is_and_how_many_are_in_it(fresh_broker: KafkaSettings) -> None:
-    """`roost topics lag` ended with a traceback: the embedded broker grants rights that have no name."""
+    """`roost topics lag` ended with a traceback: the embedded broker grants rights that have no name.
+
+    And of events that were sent together it saw the first only.
+    """
     from roost.adapters.kafka import lag, open_admin, open_publisher, open_source
 
     open_admin(fresh_broker).ensure(topics(partitions=3, replication=1))
     publisher = open_publisher(fresh_broker)
-    for number in range(3):
-        # One at a time: of a batch the embedded broker counts the first only.
-        publisher.publish(an_event("acme", str(number)))
+    publisher.publish_all([an_event("acme", str(number)) for number in range(3)])
     source = open_source(fresh_broker, [Topic.CUSTOMERS], Group.SIGNUPS.value)
     found = drain(source, 3)
     source.give_back(found[1:])

@@ -79,6 +79,7 @@ class KafkaPublisher:
                     acks="all",
                     enable_idempotence=True,
                     linger_ms=0,
+                    batch_size=self._settings.batch_bytes,
                     max_block_ms=int(_METADATA_SECONDS * 1000),
                     request_timeout_ms=REQUEST_MS,
                     delivery_timeout_ms=int(_DELIVERY_SECONDS * 1000),

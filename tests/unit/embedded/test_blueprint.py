@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -41,12 +42,19 @@ def test_the_settings_file_is_read_back_as_settings_of_the_stack(
 ) -> None:
     read = _read_back(blueprint, monkeypatch)
     assert read.kafka.bootstrap == blueprint.addresses.at("broker")
+    assert read.kafka.batch_bytes == 0
     assert read.storage.endpoint == blueprint.addresses.url("object-store")
     assert read.console.port == blueprint.addresses.ports["console"]
     assert read.state_dir == blueprint.state.root
     token = read.serving.control_token
     assert token is not None
     assert token.get_secret_value() == blueprint.addresses.secrets.control_token
+
+
+def test_apache_kafka_is_sent_batches(blueprint: Blueprint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the embedded broker's batches, any lag counts the first event only."""
+    read = _read_back(dataclasses.replace(blueprint, bus="apache"), monkeypatch)
+    assert read.kafka.batch_bytes == 16_384
 
 
 def test_every_part_waits_only_for_parts_that_there_are(blueprint: Blueprint) -> None:
@@ -77,7 +85,7 @@ def test_a_given_broker_is_shown_and_not_started(tmp_path: Path, monkeypatch: py
     assert read.kafka.bootstrap == "kafka.example:9092"
     assert read.kafka.sasl_password is not None
     assert read.kafka.sasl_password.get_secret_value() == "geheim"
-    assert read.kafka.session_timeout_ms == 45_000
+    assert (read.kafka.session_timeout_ms, read.kafka.batch_bytes) == (45_000, 16_384)
 
 
 def test_without_our_database_postgres_still_serves_airflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
