@@ -146,10 +146,11 @@ class FreezeView(View):
     kind: Hold
     #: ``fleet``, a customer's id (``customer:fleet`` for one who is called so), or ``rollout:`` and a rollout's id.
     scope: str
-    customer: str | None
-    rollout_id: str | None
+    #: These are absent from a console of before.
+    customer: str | None = None
+    rollout_id: str | None = None
     #: Its scope for people.
-    words: str
+    words: str = ""
     reason: str
     actor: str
     at: AwareDatetime
