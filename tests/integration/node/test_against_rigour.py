@@ -92,6 +92,7 @@ def test_a_missing_path_is_mended_before_a_reload_could_hang_on_it(shelf: Shelf,
     assert (node.answer("ua.default"), node.answer("aa.default")) == (1.0, 3.0)
 
 
+@pytest.mark.long
 def test_a_reload_that_hangs_while_a_path_is_missing_leads_to_one_replacement_and_blames_nobody_else(
     shelf: Shelf, make_node: Callable[..., RunningNode], tmp_path: Path
 ):

@@ -87,6 +87,7 @@ def test_what_a_model_took_is_measured_and_a_server_that_gives_it_back_owes_noth
     assert why(state, state.generation, POLICY, always=False) is None, state
 
 
+@pytest.mark.long
 def test_servers_that_keep_what_they_unloaded_are_restarted_one_node_at_a_time_until_nothing_is_owed(
     shelf: Shelf, make_node: Callable[..., RunningNode], tmp_path: Path
 ):
