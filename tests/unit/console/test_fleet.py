@@ -10,7 +10,9 @@ from deployer.console.fleet_views import FleetView, PoolView
 from roost.adapters.in_memory.clock import ManualClock
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.contracts.errors import StorageUnavailable
+from roost.contracts.ids import desired_object
 from roost.ports.ledger import RolloutQuery
+from roost.ports.object_store import StoredObject
 from tests.console import seed
 from tests.console.world import World
 
@@ -78,6 +80,25 @@ def test_a_store_that_is_away_is_rested_and_asked_again(world: World):
     assert opened == 1, "while it rests nobody waits for it"
     clock.advance(6)
     assert objects.read("default").generation == world.generation
+
+
+def test_a_store_that_answers_for_the_fleet_alone_is_not_rested(world: World):
+    """The console's account may be held to `fleet/`; that it learns nothing of other objects is no outage."""
+
+    class FleetOnly(InMemoryObjectStore):
+        def stat(self, name: str) -> StoredObject | None:
+            if not name.startswith("fleet/"):
+                raise StorageUnavailable("the store refuses this account")
+            return super().stat(name)
+
+    store, clock = FleetOnly(), ManualClock()
+    store.write(desired_object("default"), world.store.read(desired_object("default"))[0], if_generation=0)
+    objects = DesiredObjects(lambda: store, clock)
+    assert objects.has("models/ua/default/1/MANIFEST.json") is None
+    assert objects.read("default").generation == world.generation
+    clock.advance(6)
+    assert objects.has(desired_object("default"))
+    assert objects.has(desired_object("canary")) is False
 
 
 def test_a_directory_that_cannot_be_read_is_said(world: World):
