@@ -67,10 +67,12 @@ def test_prometheus_understands_every_panel(prometheus: Prometheus, board: Dashb
 
 
 def test_an_alert_goes_off_in_a_running_prometheus(prometheus: Prometheus) -> None:
-    """`RoostProcessDown` waits two minutes; that it is pending shows the way from a scrape to the alert."""
+    """`RoostProcessDown` waits two minutes; that it is pending by then shows the way from a scrape to the alert."""
     query = 'ALERTS{alertname="RoostProcessDown"}'
     found = eventually("the alert is pending", lambda: prometheus.ask(query))
-    assert [(one["metric"]["job"], one["metric"]["alertstate"]) for one in found] == [("roost-console", "pending")]
+    # On a slow machine the two minutes may be over already.
+    assert {one["metric"]["alertstate"] for one in found} <= {"pending", "firing"}
+    assert {one["metric"]["job"] for one in found} == {"roost-console"}
 
 
 def test_the_customers_dashboard_asks_what_the_ledger_has(request: pytest.FixtureRequest) -> None:
