@@ -87,16 +87,16 @@ def test_a_deployer_whose_dependencies_are_not_there_yet_waits_and_drains_on_sig
             command = [sys.executable, "-m", "roost", "deployer"]
             process = subprocess.Popen(command, env=environment(tmp_path, **settings), stdout=output, stderr=output)
         expected = "worker-0 waits" if with_store else "waits before it starts"
-        until = time.monotonic() + 60
+        until = time.monotonic() + 180
         while expected not in log.read_text():
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < until, log.read_text()
             time.sleep(0.05)
         # Alive, so that nobody ends it for waiting; and not ready.
-        assert httpx.get(f"http://{health}/healthz", trust_env=False).status_code == 200
-        ready = httpx.get(f"http://{health}/readyz", trust_env=False)
+        assert httpx.get(f"http://{health}/healthz", trust_env=False, timeout=60).status_code == 200
+        ready = httpx.get(f"http://{health}/readyz", trust_env=False, timeout=60)
         assert ready.status_code == 503
         assert ("object store" in ready.json()["parts"]) is not with_store
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, log.read_text()
+        assert process.wait(120) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
