@@ -84,7 +84,10 @@ def test_old_and_new_processes_bring_customers_live_beside_each_other(
 
 
 def people_look_and_decide(installation: Installation, old: Path) -> None:
-    """Commands of one release ask the console of the other: freeze, look, thaw, approve."""
+    """Commands of one release ask the console of the other: freeze, look, promote, thaw.
+
+    An approval after the thaw came too late on a busy machine: the deployer had let go by itself what had passed before.
+    """
     installation.tells(old, "console_new", "freeze", reason="the upgrade")
     held = [installation.comes(kind) for kind in ("three", "one")]
     for customer in held:
@@ -95,8 +98,8 @@ def people_look_and_decide(installation: Installation, old: Path) -> None:
         assert "the upgrade" in installation.roost(code, console, "why", held[0])
         # From the database, whose schema is the newer one.
         assert held[0] in installation.roost(code, console, "customers", "--json")
+    installation.tells(old, "console_new", "promote", held[0], reason="fine")
+    installation.tells(NEW, "console_old", "promote", held[1], reason="fine")
     installation.tells(NEW, "console_old", "thaw", reason="looked at")
-    installation.tells(old, "console_new", "approve", held[0], reason="fine")
-    installation.tells(NEW, "console_old", "approve", held[1], reason="fine")
     for customer in held:
         installation.is_live(customer)
