@@ -58,22 +58,17 @@ def test_old_and_new_members_of_one_group_take_every_command_once_and_in_order(
         return lambda: len(ledger.commands(100_000)) >= before + 3 * CUSTOMERS
 
     with People(kafka.settings) as sent:
-        first, second = members.join(code=old), members.join(code=old)
-        both_poll(first, second)
-        until("the old ones take commands", more())
-        # One replica after the other: what one leaves, the other takes over, of whichever release.
-        newer = members.join()
-        both_poll(newer)
-        first.leave()
+        first, newer = members.join(code=old), members.join()
+        both_poll(first, newer)
         until("both releases take commands", more())
-        # And back again, in the midst of it.
+        # Back, in the midst of it: what one leaves, the other takes over, of whichever release.
         older = members.join(code=old)
         both_poll(older)
+        first.leave()
         newer.kill()
-        until("the old ones go on", more())
+        until("the old one goes on", more())
         last = members.join()
         both_poll(last)
-        second.leave()
         older.leave()
         until("the new one goes on alone", more())
     expected = sum(len(ids) for ids in sent.values())
