@@ -13,8 +13,10 @@ A suite that needs its own kind of broker (SASL, TLS, an authorizer, several nod
 
 from __future__ import annotations
 
+import gc
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,6 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.filterwarnings(_LEFT))
+
+
+def pytest_sessionfinish() -> None:
+    """Nor shall it come when nobody's filters hold any more."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(scope="session")
