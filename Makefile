@@ -91,7 +91,7 @@ format: $(READY) ## let ruff format and mend what it can
 	@$(VENV)/bin/ruff check --fix .
 
 # A tier whose suite is not there yet is said to be skipped; pytest's code 5 means that nothing was collected.
-test: $(READY) ## all tiers that need nothing but this machine (about 15 minutes)
+test: $(READY) ## all tiers that need nothing but this machine (about 16 minutes)
 	@rm -f .coverage
 	@$(MAKE) --no-print-directory test-unit test-contract COVERAGE='--cov --cov-append --cov-report='
 	@$(MAKE) --no-print-directory floor

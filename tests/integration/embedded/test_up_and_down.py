@@ -127,6 +127,7 @@ def test_up_starts_the_parts_and_down_leaves_no_process_and_no_port(roost: Comma
     assert roost.state.stack.read_text() == kept, "the addresses moved though nobody took them"
 
 
+@pytest.mark.long
 def test_up_and_down_clean_up_after_a_supervisor_that_was_killed(roost: Command) -> None:
     assert roost("up", "--wait", *LIGHT).returncode == 0
     known = addresses.load(roost.state)

@@ -61,6 +61,7 @@ def test_a_port_that_nobody_listens_at_or_accepts_from_does_not_answer(unused_po
         RestPort(listener.getsockname()[1]).check(deadline=0.05)
 
 
+@pytest.mark.long
 def test_a_node_whose_model_server_comes_back_without_rest_says_so_and_has_it_replaced(
     shelf: Shelf, make_node: Callable[..., RunningNode], tmp_path: Path
 ):
