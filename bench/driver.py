@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +30,8 @@ from training.publishing import ready_event
 
 #: Longest that one rollout may take before the bench gives up. Seconds.
 PATIENCE: Final = 60.0
+#: Models that are announced at a time to fill a fleet.
+_AT_ONCE: Final = 50
 _PREDICTING: Final = frozenset({"signature", "golden", "sanity"})
 
 
@@ -74,6 +76,24 @@ class Driver:
         rollout = self.until(identity, Phase.LIVE)
         return self._way(rollout, published, {node: one.at for node, one in seen.items()})
 
+    def fill(self, variant: Variant, customers: Sequence[str], say: Callable[[str], None]) -> None:
+        """Have each of them served a first version of it. Announced many at a time, as signups come.
+
+        Raises:
+            WentWrong: one did not become live.
+        """
+        for first in range(0, len(customers), _AT_ONCE):
+            some, began = customers[first : first + _AT_ONCE], time.monotonic()
+            identities = []
+            for customer in some:
+                staged = restage(self.store, variant, customer, f"first-{customer}")
+                self.publisher.publish(ready_event(staged, at=SystemClock().now()))
+                identities.append(rollout_id(customer, DEFAULT_MODEL, staged.manifest.digest))
+            for identity in identities:
+                self.until(identity, Phase.SETTLED, patience=_AT_ONCE * PATIENCE)
+            seconds = time.monotonic() - began
+            say(f"{first + len(some)} of {len(customers)} others are served, the last {len(some)} in {seconds:.1f} s")
+
     def generation(self) -> int:
         """The newest that a node has taken up."""
         return max(self.control.state(node, deadline=5).generation for node in self.nodes)
@@ -96,10 +116,10 @@ class Driver:
         if row is not None:
             self.until(row.id, Phase.SETTLED)
 
-    def until(self, identity: str, phase: Phase) -> Rollout:
-        """The rollout once it has come to that phase, or past it. Raises `WentWrong` where it does not."""
+    def until(self, identity: str, phase: Phase, *, patience: float = PATIENCE) -> Rollout:
+        """The rollout once it has come to that phase, or past it. Raises `WentWrong` where it does not in that time."""
         order = list(Phase)
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while time.monotonic() < end:
             found = self._row(identity)
             if found is not None:
@@ -108,7 +128,7 @@ class Driver:
                 if order.index(found.phase) >= order.index(phase):
                     return found
             self.wakeups.wait(0.5)
-        raise WentWrong(f"rollout {identity} was not {phase} within {PATIENCE:g} s")
+        raise WentWrong(f"rollout {identity} was not {phase} within {patience:g} s")
 
     def _row(self, identity: str) -> Rollout | None:
         try:

@@ -23,13 +23,15 @@ REST: Final = 3.0
 def send_all(
     stack: Stack, variants: Sequence[Variant], options: Options, *, between: Callable[[int], None]
 ) -> list[Way]:
-    """Retrainings in turn of the served models, after each has had its first version.
+    """Retrainings in turn of served models, after each has had its first version.
 
-    `between` is called with the sample's number while the pools' write allowance fills again.
+    Of more models than samples the others are served beside them, and not retrained. `between` is called with the
+    sample's number while the pools' write allowance fills again.
     """
-    models = options.models
+    models = min(options.models, options.count)
     found: list[Way] = []
     with driver(stack.settings, every=options.every) as to:
+        to.fill(variants[0], [f"other-{index:05d}" for index in range(options.models - models)], options.say)
         for index in range(models + options.count):
             customer = f"bench-{index % models:04d}"
             to.settle(customer)

@@ -10,7 +10,7 @@ from kubernetes import client
 
 from roost.adapters.kubernetes.cluster import Cluster
 from roost.adapters.kubernetes.directory import POOL_LABEL
-from roost.contracts.errors import ClusterRefused, ClusterUnavailable
+from roost.contracts.errors import ClusterRefused
 
 #: Reasons to wait that every pod has for a moment.
 _PASSING: Final = frozenset({"PodInitializing", "ContainerCreating"})
@@ -22,11 +22,14 @@ def of_pods(cluster: Cluster, pool: str) -> str | None:
     """One clause on the first pod of the pool that is not ready and says why; None where none does.
 
     An account that may not look at pods is told nothing here: what it was asking for is more important.
+
+    Raises:
+        ClusterUnavailable: the pods could not be listed this time; whoever asks again is told why they wait.
     """
     pods = client.CoreV1Api(cluster.api).list_namespaced_pod
     try:
         found = cluster.ask("list pods", pods, cluster.namespace, label_selector=f"{POOL_LABEL}={pool}")
-    except (ClusterRefused, ClusterUnavailable):
+    except ClusterRefused:
         return None
     told = (_told(pod) for pod in found.items if pod.metadata.deletion_timestamp is None)
     return next((one for one in told if one is not None), None)

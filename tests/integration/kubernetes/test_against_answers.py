@@ -207,6 +207,10 @@ class TestWorkload:
         stuck = KubernetesWorkload(cluster(server.url)).status("default").stuck or ""
         assert stuck.startswith(said)
         assert "kubectl describe deployment roost-pool-default" in stuck
+        # Not now is another thing: whoever asks again is told why.
+        server.refuse(PODS, 503, "ServiceUnavailable", "etcd is slow")
+        with pytest.raises(ClusterUnavailable, match="etcd is slow"):
+            KubernetesWorkload(cluster(server.url)).status("default")
 
     @pytest.mark.parametrize(
         ("status", "cause"),
