@@ -22,7 +22,10 @@ from pathlib import Path
 
 import pytest
 
+from roost.adapters.postgres import PostgresLedger, open_ledger
 from roost.embedded.apache_kafka import Brokers, Layout, Program
+from roost.settings import DatabaseSettings
+from tests.kafka.members import Members
 from tests.kafka.secured import Secured
 from tests.kafka.three import LAYOUT, ThreeBrokers
 
@@ -79,3 +82,17 @@ def kafka(cluster: ThreeBrokers) -> ThreeBrokers:
     """Three brokers, all of them well."""
     cluster.whole()
     return cluster
+
+
+@pytest.fixture
+def ledger(database_settings: DatabaseSettings) -> Iterator[PostgresLedger]:
+    found = open_ledger(database_settings)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def members(kafka: ThreeBrokers, database_settings: DatabaseSettings, tmp_path: Path) -> Iterator[Members]:
+    found = Members(kafka.settings, database_settings, tmp_path)
+    yield found
+    found.end()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Self
 
@@ -16,7 +15,7 @@ from deployer.rollout.relay import Relay
 from roost.adapters.in_memory.object_store import InMemoryObjectStore
 from roost.adapters.kafka import open_publisher, open_source
 from roost.adapters.kafka.admin import IN_SYNC
-from roost.adapters.postgres import PostgresLedger, open_ledger
+from roost.adapters.postgres import PostgresLedger
 from roost.contracts.cloudevents import Event
 from roost.contracts.errors import BrokerUnavailable
 from roost.contracts.events import (
@@ -28,20 +27,12 @@ from roost.contracts.events import (
 )
 from roost.contracts.policy import Policy
 from roost.ports.clock import SystemClock
-from roost.settings import DatabaseSettings
 from tests.kafka.history import assert_same, sent_order
 from tests.kafka.three import ThreeBrokers, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def ledger(database_settings: DatabaseSettings) -> Iterator[PostgresLedger]:
-    found = open_ledger(database_settings)
-    yield found
-    found.close()
 
 
 def reported(customer: str, number: int) -> Event:

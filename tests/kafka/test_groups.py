@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from roost.adapters.postgres import PostgresLedger, open_ledger
+from roost.adapters.postgres import PostgresLedger
 from roost.contracts.events import Topic
-from roost.settings import DatabaseSettings
 from tests.kafka.history import assert_same
 from tests.kafka.members import Members
 from tests.kafka.people import CUSTOMERS, People
 from tests.kafka.three import ThreeBrokers, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def ledger(database_settings: DatabaseSettings) -> Iterator[PostgresLedger]:
-    found = open_ledger(database_settings)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def members(kafka: ThreeBrokers, database_settings: DatabaseSettings, tmp_path: Path) -> Iterator[Members]:
-    found = Members(kafka.settings, database_settings, tmp_path)
-    yield found
-    found.end()
 
 
 def test_members_that_join_leave_die_and_freeze_lose_nothing_turn_nothing_round_and_take_nothing_twice(

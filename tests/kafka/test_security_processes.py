@@ -15,7 +15,7 @@ from roost.adapters.gcs import open_store
 from roost.adapters.kafka import open_publisher, open_reader, open_source
 from roost.adapters.kafka.acls import wanted
 from roost.adapters.kafka.admin import check_topics
-from roost.adapters.postgres import PostgresLedger, open_ledger
+from roost.adapters.postgres import PostgresLedger
 from roost.contracts.cloudevents import Event, Message, decode
 from roost.contracts.event_rights import Account, Group
 from roost.contracts.events import (
@@ -52,13 +52,6 @@ def airflow() -> Iterator[tuple[AirflowStandIn, str]]:
     stand_in = AirflowStandIn()
     with served(stand_in) as url:
         yield stand_in, url
-
-
-@pytest.fixture
-def ledger(database_settings: DatabaseSettings) -> Iterator[PostgresLedger]:
-    found = open_ledger(database_settings)
-    yield found
-    found.close()
 
 
 @pytest.fixture

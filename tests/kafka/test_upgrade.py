@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from roost.adapters.kafka import open_publisher
-from roost.adapters.postgres import PostgresLedger, open_ledger
+from roost.adapters.postgres import PostgresLedger
 from roost.contracts.cloudevents import Event
 from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp
 from roost.ports.ledger import OnboardingStage
-from roost.settings import DatabaseSettings
 from tests.contract.airflow_stand_in import AirflowStandIn, served
 from tests.integration.upgrade.earlier import code_before
 from tests.kafka.history import assert_same
@@ -23,20 +22,6 @@ from tests.kafka.people import CUSTOMERS, People
 from tests.kafka.three import ThreeBrokers, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
-
-
-@pytest.fixture
-def ledger(database_settings: DatabaseSettings) -> Iterator[PostgresLedger]:
-    found = open_ledger(database_settings)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def members(kafka: ThreeBrokers, database_settings: DatabaseSettings, tmp_path: Path) -> Iterator[Members]:
-    found = Members(kafka.settings, database_settings, tmp_path)
-    yield found
-    found.end()
 
 
 @pytest.fixture
