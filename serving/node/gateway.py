@@ -11,7 +11,7 @@ from roost.contracts.errors import NodeUnavailable
 from roost.ports.clock import Clock
 from roost.telemetry import metrics
 from serving.gateway.admin import GatewayAdmin
-from serving.gateway.binary import BESIDE, find_envoy
+from serving.gateway.binary import BESIDE, command, find_envoy
 from serving.gateway.config import GatewayConfig
 from serving.gateway.live import BOOTSTRAP, LiveFiles
 from serving.gateway.render import configuration
@@ -154,13 +154,15 @@ class EnvoyGateway:
 
     def _run_by(self, envoy: str, clock: Clock) -> GatewayProcess:
         directory, admin_socket = self._config.work_dir, self._config.admin_socket
+        file = directory / BOOTSTRAP
 
         def ended() -> None:
             self.on_exit()
 
         if envoy == BESIDE:
-            return EnvoyBeside(directory / BOOTSTRAP, admin_socket, clock, ended)
-        return OwnEnvoy(find_envoy(envoy), directory.parent / "logs" / "gateway.log", admin_socket, ended)
+            return EnvoyBeside(file, admin_socket, clock, ended)
+        words = command(find_envoy(envoy), file)
+        return OwnEnvoy(words, directory.parent / "logs" / "gateway.log", admin_socket, ended)
 
     def _caught_up(self) -> bool:
         """Whether it took up what it started with, and follows what it was told meanwhile."""
@@ -170,9 +172,9 @@ class EnvoyGateway:
         self._started_at, self._ready = now, False
         try:
             self._table = replace(self._table, recorded=self.recorded())
-            file = self._files.start(configuration(self._config, self._table))
+            self._files.start(configuration(self._config, self._table))
             self._followed = self._table
-            self._process.start(file)
+            self._process.start()
             self._started = True
         except OSError as error:
             self._failed("not_started", str(error))

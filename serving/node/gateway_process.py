@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -17,7 +17,7 @@ from typing import Final, Protocol
 from roost.contracts.errors import NodeUnavailable, SettingsInvalid
 from roost.ports.clock import Clock
 from serving.gateway.admin import GatewayAdmin
-from serving.gateway.binary import BESIDE, command
+from serving.gateway.binary import BESIDE
 from serving.gateway.live import BOOTSTRAP
 from serving.node.child import Child
 from serving.node.layout import Layout
@@ -33,8 +33,8 @@ _LOOK: Final = 0.05
 class GatewayProcess(Protocol):
     """One run of Envoy after the other."""
 
-    def start(self, configuration: Path) -> None:
-        """Have it run with this file. Returns at once. Raises `OSError` where that cannot be."""
+    def start(self) -> None:
+        """Have it run: its configuration is written. Returns at once. Raises `OSError` where that cannot be."""
 
     def ended(self) -> str | None:
         """Why it runs no longer; None while it does, or is about to."""
@@ -52,18 +52,18 @@ class GatewayProcess(Protocol):
 class OwnEnvoy:
     """Envoy as a child of this process. Starting is for a thread that lives as long as the node."""
 
-    def __init__(self, program: Path, log: Path, admin_socket: Path, on_exit: Callable[[], None]) -> None:
-        """`on_exit` is called, from another thread, when it has ended."""
-        self._program = program
+    def __init__(self, words: Sequence[str], log: Path, admin_socket: Path, on_exit: Callable[[], None]) -> None:
+        """`words` start it; `on_exit` is called, from another thread, when it has ended."""
+        self._words = words
         self._log = log
         self._admin_socket = admin_socket
         self._on_exit = on_exit
         self._child: Child | None = None
 
-    def start(self, configuration: Path) -> None:
+    def start(self) -> None:
         """Start it."""
         self._admin_socket.unlink(missing_ok=True)
-        self._child = Child(command(self._program, configuration), log=self._log, on_exit=self._on_exit)
+        self._child = Child(self._words, log=self._log, on_exit=self._on_exit)
 
     def ended(self) -> str | None:
         """With its last output."""
@@ -99,10 +99,8 @@ class EnvoyBeside:
         self._on_exit = on_exit
         self._ended = threading.Event()
 
-    def start(self, configuration: Path) -> None:
+    def start(self) -> None:
         """The file is there: whoever runs it does so now, if not before."""
-        if configuration != self._configuration:
-            raise ValueError(f"the container beside runs {self._configuration}, not {configuration}")
         self._ended = threading.Event()
         threading.Thread(target=self._watch, args=(self._ended,), name="gateway-beside", daemon=True).start()
 
@@ -163,5 +161,7 @@ def retire(layout: Layout, clock: Clock) -> None:
             "container can see: use a shorter ROOST_STATE_DIR or --name"
         )
     before = EnvoyBeside(layout.gateway / BOOTSTRAP, layout.envoy_socket, clock, lambda: None)
+    held = GatewayAdmin(layout.envoy_socket).there()
     before.stop(_RETIRE)
-    clock.wait(_CLOSED)
+    if held:
+        clock.wait(_CLOSED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +15,8 @@ from roost.contracts.events import CUSTOMER_SIGNED_UP, CustomerSignedUp
 from roost.ports.ledger import OnboardingStage
 from tests.contract.airflow_stand_in import AirflowStandIn, served
 from tests.integration.upgrade.earlier import code_before
-from tests.kafka.history import assert_same
 from tests.kafka.members import Member, Members
-from tests.kafka.people import CUSTOMERS, People
+from tests.kafka.people import People, assert_all_taken, more
 from tests.kafka.three import ThreeBrokers, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(900)]
@@ -38,30 +36,21 @@ def both_poll(*members: Member) -> None:
 def test_old_and_new_members_of_one_group_take_every_command_once_and_in_order(
     kafka: ThreeBrokers, ledger: PostgresLedger, members: Members, old: Path
 ) -> None:
-    def more() -> Callable[[], bool]:
-        before = len(ledger.commands(100_000))
-        return lambda: len(ledger.commands(100_000)) >= before + 3 * CUSTOMERS
-
     with People(kafka.settings) as sent:
         first, newer = members.join(code=old), members.join()
         both_poll(first, newer)
-        until("both releases take commands", more())
+        until("both releases take commands", more(ledger))
         # Back, in the midst of it: what one leaves, the other takes over, of whichever release.
         older = members.join(code=old)
         both_poll(older)
         first.leave()
         newer.kill()
-        until("the old one goes on", more())
+        until("the old one goes on", more(ledger))
         last = members.join()
         both_poll(last)
         older.leave()
-        until("the new one goes on alone", more())
-    expected = sum(len(ids) for ids in sent.values())
-    until("everything is taken", lambda: len(ledger.commands(100_000)) >= expected)
-    taken: dict[str, list[str]] = {}
-    for row in reversed(ledger.commands(100_000)):
-        taken.setdefault(str(row.command.customer), []).append(row.event_id.removeprefix("tests "))
-    assert_same(sent, taken)
+        until("the new one goes on alone", more(ledger))
+    assert_all_taken(sent, ledger)
 
 
 def test_old_and_new_members_of_one_group_start_one_run_for_each_signup(

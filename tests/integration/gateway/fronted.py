@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 from cryptography import x509
 
@@ -25,6 +27,31 @@ from tests.integration.gateway.replica import Replica
 from tests.integration.gateway.running import configured, running
 from tests.integration.gateway.secured import await_that
 from tests.parts import free_port
+
+
+class BothDoors:
+    """Two who ask without a pause, one at each door, until it is left; and what they found not as it should be."""
+
+    def __init__(self, by_rest: Callable[[], None], by_grpc: Callable[[], None]) -> None:
+        self.failures: list[str] = []
+        self.answers = {"rest": 0, "grpc": 0}
+        self.over = threading.Event()
+        self._threads = [threading.Thread(target=ask) for ask in (by_rest, by_grpc)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self._threads:
+            thread.join(90)
+
+    def more(self, answers: int, seconds: float) -> None:
+        """Until each door has answered so many times more."""
+        before = dict(self.answers)
+        await_that(lambda: all(self.answers[door] >= before[door] + answers for door in before), seconds=seconds)
 
 
 class Files:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import grpc
 import httpx
@@ -19,7 +17,7 @@ from roost.settings import GatewaySettings
 from serving.gateway.front import FrontConfig, front
 from tests.integration.gateway.asking import PATH, PREDICT
 from tests.integration.gateway.authorities import Authority
-from tests.integration.gateway.fronted import Files, Node, a_front, healthy, started, taken_up
+from tests.integration.gateway.fronted import BothDoors, Files, Node, a_front, healthy, started, taken_up
 from tests.integration.gateway.replica import Replica
 from tests.integration.gateway.secured import REQUEST, Secured, asked_by_grpc, asked_by_rest, await_that
 from tests.integration.gateway.stand_in import StandIn
@@ -27,41 +25,24 @@ from tests.integration.gateway.stand_in import StandIn
 pytestmark = pytest.mark.integration
 
 
-class Asking:
+class Asking(BothDoors):
     """Asks the front on both doors without a pause, and keeps what failed."""
 
     def __init__(self, config: FrontConfig) -> None:
-        self.failures: list[str] = []
-        self.answers = {"rest": 0, "grpc": 0}
+        super().__init__(self._by_rest, self._by_grpc)
         #: What is being done, for whoever reads a failure.
         self.now = "before anything"
         self._config = config
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=ask) for ask in (self._by_rest, self._by_grpc)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(90)
-
-    def more(self, answers: int = 20) -> None:
-        before = dict(self.answers)
-        await_that(lambda: all(self.answers[door] >= before[door] + answers for door in before), seconds=60)
 
     def _by_rest(self) -> None:
         with httpx.Client(base_url=f"http://{self._config.rest}", timeout=60, trust_env=False) as client:
-            while not self._over.wait(0.01):
+            while not self.over.wait(0.01):
                 answer = client.post(PATH, json={})
                 self._told("rest", "" if answer.status_code == 200 else answer.text)
 
     def _by_grpc(self) -> None:
         with grpc.insecure_channel(self._config.grpc) as channel:
-            while not self._over.wait(0.01):
+            while not self.over.wait(0.01):
                 try:
                     channel.unary_unary(PREDICT)(REQUEST, timeout=60)
                 except grpc.RpcError as error:
@@ -98,7 +79,7 @@ def test_pairs_and_authorities_between_a_front_and_its_gateways_are_replaced_and
                 asking.now = f"{now}: {node.address.node} restarts"
                 node.restart()
             await_that(lambda: healthy(admin), seconds=60)
-            asking.more()
+            asking.more(20, seconds=60)
 
         @contextmanager
         def followed(now: str) -> Iterator[None]:
@@ -124,9 +105,9 @@ def test_pairs_and_authorities_between_a_front_and_its_gateways_are_replaced_and
         # What is put together anew while it runs shows the new pair, too.
         asking.now = "the front follows other nodes"
         live.change(front(replace(config, nodes=config.nodes[:1])))
-        asking.more()
+        asking.more(20, seconds=60)
         live.change(front(config))
-        asking.more()
+        asking.more(20, seconds=60)
         await_that(lambda: all(node.asked_by("front-2") for node in nodes), seconds=60)
 
     assert asking.failures == []

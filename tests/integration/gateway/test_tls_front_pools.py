@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import ssl
-import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import partial
+from typing import Final
 
 import grpc
 import httpx
@@ -22,7 +21,7 @@ from roost.settings import GatewaySettings
 from serving.gateway.front import FrontConfig
 from tests.integration.gateway.asking import PREDICT
 from tests.integration.gateway.authorities import Authority
-from tests.integration.gateway.fronted import Files, Node, a_front, started
+from tests.integration.gateway.fronted import BothDoors, Files, Node, a_front, started
 from tests.integration.gateway.secured import await_that
 from tests.integration.model_server import built_models
 from tests.integration.model_server.bases import labels, specific
@@ -72,33 +71,15 @@ class Client:
         return x509.load_pem_x509_certificate(pem.encode()).subject.rfc4514_string().removeprefix("CN=")
 
 
-class Asking:
+class Asking(BothDoors):
     """Asks for every name on both doors without a pause, and keeps what was not as it should be."""
 
     def __init__(self, client: Client, wanted: Mapping[str, float]) -> None:
-        self.failures: list[str] = []
-        self.answers: Counter[str] = Counter()
+        super().__init__(partial(self._run, "rest"), partial(self._run, "grpc"))
         self._client, self._wanted = client, wanted
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(door,)) for door in ("rest", "grpc")]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(120)
-
-    def more(self) -> None:
-        """Until both doors have answered a few times more."""
-        before = Counter(self.answers)
-        await_that(lambda: all(self.answers[door] >= before[door] + 4 for door in ("rest", "grpc")), seconds=120)
 
     def _run(self, door: str) -> None:
-        while not self._over.is_set():
+        while not self.over.is_set():
             for name, factor in self._wanted.items():
                 try:
                     answer = self._client.ask(door, name)
@@ -144,11 +125,11 @@ def test_each_pool_answers_for_its_names_while_the_fronts_certificate_changes_an
     assert settings.tls_cert_file is not None
     assert settings.tls_key_file is not None
     with Asking(client, {name: float(version) for name, (_, version) in NAMES.items()}) as asking:
-        asking.more()
+        asking.more(4, seconds=120)
         for fresh in ("second", "third"):
             outside.pair(fresh).write(settings.tls_cert_file, settings.tls_key_file)
             await_that(lambda fresh=fresh: {client.shown("rest"), client.shown("grpc")} == {fresh}, seconds=60)
-            asking.more()
+            asking.more(4, seconds=120)
     assert asking.failures == []
 
 
